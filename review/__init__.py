@@ -1,0 +1,1 @@
+"""People: what support staff and operations see."""

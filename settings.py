@@ -1,0 +1,1 @@
+"""One frozen Settings, read once from a TOML file and the environment."""

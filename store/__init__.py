@@ -1,0 +1,1 @@
+"""Memory: the schema, one deep Store, and the migrations."""
