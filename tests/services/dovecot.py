@@ -1,0 +1,1 @@
+"""A real dovecot for tests."""
