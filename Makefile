@@ -1,0 +1,60 @@
+# fit-triage: `make demo` and `make test` need nothing but Python 3.11+; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test services check format bench train evaluate clean
+
+help:            ## What there is to make
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
+
+# The stamps make a second call cost nothing: set-up happens again only when pyproject.toml changes.
+$(BIN)/.runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; give one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { tests/install-services python && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+setup: $(BIN)/.dev  ## Virtual environment with everything for development
+
+demo: $(BIN)/.runtime  ## The main job on the sample mailbox, on SQLite
+	@$(BIN)/fit-triage demo --folder $(DEMO)
+
+services:        ## Install Dovecot and PostgreSQL for the tests (as root on Debian)
+	@tests/install-services
+
+test: $(BIN)/.dev services  ## Set-up, then all tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: $(BIN)/.dev  ## Format, lint, types, contracts and fast tests: before every commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not dovecot and not postgres" -q
+
+format: $(BIN)/.dev  ## Put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a real Dovecot
+	$(BIN)/python tests/bench.py
+
+train: $(BIN)/.dev  ## Train the models from models/corpus
+	$(BIN)/fit-triage models train
+
+evaluate: $(BIN)/.dev  ## The whole table, each corpus file read by a model that never saw it
+	$(BIN)/fit-triage models evaluate --leave-one-file-out
+
+clean:           ## Remove the virtual environment, caches and the demo
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
