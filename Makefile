@@ -7,7 +7,7 @@ DEMO   ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services check format bench train evaluate clean
+.PHONY: help setup demo test services lint check format bench train evaluate clean
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -36,11 +36,13 @@ services:        ## Install Dovecot and PostgreSQL for the tests (as root on Deb
 test: $(BIN)/.dev services  ## Set-up, then all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-check: $(BIN)/.dev  ## Format, lint, types, contracts and fast tests: before every commit
+lint: $(BIN)/.dev  ## Format, lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+check: lint      ## lint, and the fast tests: before every commit
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not dovecot and not postgres" -q
 
 format: $(BIN)/.dev  ## Put the code into its form
