@@ -1,0 +1,428 @@
+"""Mail from an IMAP server; the only module that speaks through imapclient.
+
+The folder is opened with EXAMINE and read with BODY.PEEK, so that nothing in it changes. Every
+command goes by UID. What the server says is checked against what was asked, and each way in which
+imapclient, imaplib, the TLS layer or the socket can fail leaves this module as a ``SourceError``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import imaplib
+import logging
+import re
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from imapclient import IMAPClient, SocketTimeout
+from imapclient.exceptions import LoginError
+
+from ingest.folder_names import from_utf7, to_utf7
+from ingest.sources import (
+    BYTES_PER_BATCH,
+    Access,
+    Batch,
+    Cause,
+    ImapAddress,
+    Known,
+    LoginRefusedError,
+    Loss,
+    SourceError,
+)
+from triage.records import Cursor, MessageKey, RawMessage
+
+log = logging.getLogger(__name__)
+
+# Everything the library has been seen to raise on bad connections and hostile answers; its own
+# errors derive from imaplib's. The second row is what garbled answers do to its response parser.
+_FAILURES = (
+    imaplib.IMAP4.error, OSError, MemoryError, UnicodeError,
+    ValueError, TypeError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
+# Refusals that say "not now" (RFC 5530, and what large providers send): asking again helps.
+_NOT_NOW = re.compile(
+    r"\[(UNAVAILABLE|INUSE|LIMIT|OVERQUOTA|THROTTLED|ALERT|CONTACTADMIN)\b"
+    r"|too many|try again|temporar",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"\[[A-Z][A-Z0-9-]{1,30}\]")
+# imaplib gives up on a line above 1,000,000 bytes, and a UID takes up to 11 bytes of SEARCH's one.
+_UIDS_PER_SEARCH = 80_000
+_UIDS_PER_LOOK = 1_000  # messages whose size and date are asked for at a time
+_TRIES = 3
+_ALL_REFUSED = 10  # this many messages refused and none given: it is the server, not the mail
+_FOLDERS_NAMED = 20  # in an error about a folder that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A message as the server lists it, before its body is asked for."""
+
+    uid: int
+    size: int
+    received_at: datetime
+
+
+class ImapSource:
+    """A folder on an IMAP server, for one run: one connection, one login, never a second try.
+
+    ``count`` and what is news are as of entering.
+    """
+
+    def __init__(self, address: ImapAddress, access: Access) -> None:
+        self.name = address.spec
+        self.folder = address.folder
+        self._address = address
+        self._access = access
+        self._client: Any = None
+        self._exists = 0
+        self._uidvalidity = 0
+        self._uidnext = 0  # 0 where the server does not say
+
+    def __enter__(self) -> Self:
+        self._connect()
+        try:
+            self._login()
+            self._examine()
+        except BaseException:
+            self._hang_up()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:  # otherwise the line may be dead, and waiting for a farewell be long
+            with suppress(*_FAILURES):
+                self._client.logout()
+        self._hang_up()
+
+    def count(self) -> int:
+        return self._exists
+
+    def latest(self) -> Cursor:
+        uid = max(self._uidnext - 1, 0)
+        since = datetime.now(UTC)
+        newest = self._search("UID", "*") if self._exists else []
+        for message in self._look(newest):
+            # By the server's clock: were ours ahead, mail would be hidden after a renumbering.
+            uid, since = max(uid, message.uid), min(since, message.received_at)
+        return Cursor(self.name, self.folder, self._uidvalidity, uid, since)
+
+    def batches(
+        self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
+    ) -> Iterator[Batch]:
+        position, not_before = self._start(cursor)
+        told = cursor
+        left = sys.maxsize if limit is None else limit
+        for uids in self._uids_after(position.uid):
+            # Beyond a cursor nothing is known, and a UID used twice must not be taken for it.
+            new = self._unknown(uids, known) if cursor is None else uids
+            listed = [
+                m for m in self._look(new) if not_before is None or m.received_at > not_before
+            ]
+            for group in _grouped(listed, size, self._access.max_message_bytes):
+                if left <= 0:
+                    return
+                asked = group[:left]
+                left -= len(asked)
+                told = replace(position, uid=asked[-1].uid)
+                yield self._read(asked, told)
+            position = replace(position, uid=uids[-1])
+        if position != told:
+            yield Batch((), (), position)
+
+    def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:
+        """Add *keyword* to the messages behind *keys*; the folder is open for writing just for it.
+
+        Keys of an earlier numbering and messages gone meanwhile are passed over.
+        """
+        uids = sorted({key.uid for key in keys if key.uidvalidity == self._uidvalidity})
+        if not uids:
+            return
+        with self._edge("tagging"):
+            opened = self._client.select_folder(to_utf7(self.folder))
+            kept = {bytes(flag).lower() for flag in opened.get(b"PERMANENTFLAGS", ())}
+            allowed = bool(kept & {b"\\*", keyword.lower().encode()})
+            if allowed and opened.get(b"UIDVALIDITY") == self._uidvalidity:
+                for first in range(0, len(uids), _UIDS_PER_LOOK):
+                    chunk = uids[first : first + _UIDS_PER_LOOK]
+                    self._client.add_flags(chunk, [keyword], silent=True)
+        self._examine()
+        if not allowed:
+            raise SourceError(f"{self.name}: the server keeps no keyword {keyword} in this folder")
+
+    # Connecting
+
+    def _connect(self) -> None:
+        wait = SocketTimeout(self._access.timeout_s, self._access.timeout_s)
+        tls = self._tls() if self._address.tls else None
+        with self._edge("connecting"):
+            self._client = IMAPClient(
+                self._address.host,
+                self._address.port,
+                ssl=tls is not None,
+                ssl_context=tls,
+                timeout=wait,
+            )
+        # imapclient lets imaplib format a debug line for each line of mail: slow, and private.
+        self._client._imap.debug = 0  # noqa: SLF001 - there is no public switch
+        self._client.folder_encode = False  # its decoder fails a whole listing for one bad name
+        self._client.normalise_times = False
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._access.ca_file or None)
+        except (OSError, ValueError):
+            raise SourceError(
+                f"{self.name}: {self._access.ca_file} is no readable PEM file of certificates"
+            ) from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    def _login(self) -> None:
+        user, password = self._access.user or self._address.user, self._access.password
+        with self._edge("asking what the server can do"):
+            closed = self._client.has_capability("LOGINDISABLED")
+        if closed:
+            raise SourceError(
+                f"{self.name}: the server takes no password without TLS; use imaps://"
+            )
+        try:
+            if user.isascii() and password.isascii():
+                self._client.login(user, password)
+            else:  # LOGIN is for ASCII alone
+                self._client.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
+        except _FAILURES as error:
+            raise self._login_failure(error) from None
+
+    def _login_failure(self, error: BaseException) -> SourceError:
+        """Tell a refused password from a line cut during LOGIN and from an overloaded server.
+
+        imapclient raises ``LoginError`` for all three; what it wraps tells them apart.
+        """
+        cause = error.__context__ if isinstance(error, LoginError) else error
+        answer = _words(cause or error)
+        heard = isinstance(cause, imaplib.IMAP4.error) and not _line_is_dead(cause)
+        if not heard or "command error: BAD" in answer or _NOT_NOW.search(answer):
+            return SourceError(f"{self.name}: {_described(cause or error)} while logging in")
+        code = _CODE.search(answer)
+        return LoginRefusedError(
+            f"{self.name}: the server refuses the login{f' {code[0]}' if code else ''}; user and "
+            "password must be those of an IMAP account allowed to log in with a password"
+        )
+
+    def _examine(self) -> None:
+        try:
+            opened = self._client.select_folder(to_utf7(self.folder), readonly=True)
+        except _FAILURES as error:
+            raise self._no_folder(error) from None
+        numbers = {name: opened.get(name) for name in (b"EXISTS", b"UIDVALIDITY", b"UIDNEXT")}
+        exists, validity, following = (n if isinstance(n, int) else 0 for n in numbers.values())
+        if not validity:
+            raise SourceError(
+                f"{self.name}: the server gives no UIDVALIDITY, so mail has no identity"
+            )
+        self._exists, self._uidvalidity, self._uidnext = exists, validity, following
+
+    def _no_folder(self, error: BaseException) -> SourceError:
+        if _line_is_dead(error) or _NOT_NOW.search(_words(error)):
+            return SourceError(f"{self.name}: {_described(error)} while opening the folder")
+        with self._edge("listing the folders"):
+            listed = [from_utf7(name) for _, _, name in self._client.list_folders()]
+        if self.folder in listed:
+            return SourceError(f"{self.name}: the server refuses to open this folder")
+        more = ", …" if len(listed) > _FOLDERS_NAMED else ""
+        names = ", ".join(sorted(listed)[:_FOLDERS_NAMED])
+        return SourceError(f"{self.name}: no folder {self.folder!r}; there are: {names}{more}")
+
+    def _hang_up(self) -> None:
+        with suppress(*_FAILURES):
+            self._client.shutdown()
+
+    # Finding what is new
+
+    def _start(self, cursor: Cursor | None) -> tuple[Cursor, datetime | None]:
+        """Where to go on, and the moment up to which mail is none of ours.
+
+        By UIDs alone everything after the cursor is ours, whatever its date. Only where the UIDs
+        have lost their meaning must the date tell what was there before we started.
+        """
+        fresh = Cursor(self.name, self.folder, self._uidvalidity, 0)
+        if cursor is None:
+            return fresh, None
+        fresh = replace(fresh, since=cursor.since)
+        if cursor.uidvalidity != self._uidvalidity:
+            log.warning("folder renumbered by its server; reading it again from the start")
+            return fresh, cursor.since
+        if 0 < self._uidnext <= cursor.uid:
+            log.warning("UIDNEXT went back behind the cursor; reading the folder from the start")
+            return fresh, cursor.since
+        return replace(fresh, uid=cursor.uid), None
+
+    def _uids_after(self, uid: int) -> Iterator[list[int]]:
+        """The folder's UIDs above *uid*, ascending, some at a time; asks nothing without need."""
+        if not self._exists or 0 < self._uidnext <= uid + 1:
+            return
+        for low, high in self._windows(uid + 1):
+            # `n:*` holds the last message even where its UID is below n (RFC 3501, 6.4.8).
+            found = sorted({u for u in self._search("UID", f"{low}:{high}") if u > uid})
+            for first in range(0, len(found), _UIDS_PER_LOOK):
+                yield found[first : first + _UIDS_PER_LOOK]
+
+    def _windows(self, low: int) -> Iterator[tuple[int, int | str]]:
+        """Ranges of UIDs from *low* up, none of which can hold more than a SEARCH may answer."""
+        if self._exists <= _UIDS_PER_SEARCH:
+            yield low, "*"
+            return
+        low = max([low, *self._search("1")])  # the lowest UID there is, which may be far up
+        last = max([self._uidnext - 1, *self._search("UID", "*")])
+        for start in range(low, last + 1, _UIDS_PER_SEARCH):
+            yield start, min(start + _UIDS_PER_SEARCH - 1, last)
+
+    def _search(self, *criteria: str) -> list[int]:
+        with self._edge("searching"):
+            return [int(uid) for uid in self._client.search(list(criteria))]
+
+    def _unknown(self, uids: Sequence[int], known: Known) -> list[int]:
+        keys = [self._key(uid) for uid in uids]
+        stored = known(keys)
+        return [key.uid for key in keys if key not in stored]
+
+    def _look(self, uids: Sequence[int]) -> list[_Listed]:
+        """Size and date of messages; what gets no answer stays in, for reading it to tell why."""
+        answers = self._fetch(uids, "RFC822.SIZE", "INTERNALDATE") if uids else {}
+        return [_listed(uid, answers.get(uid, {})) for uid in uids]
+
+    def _key(self, uid: int) -> MessageKey:
+        return MessageKey(self.name, self.folder, self._uidvalidity, uid)
+
+    # Reading
+
+    def _read(self, group: Sequence[_Listed], cursor: Cursor) -> Batch:
+        most = self._access.max_message_bytes
+        wanted = [m.uid for m in group if m.size <= most]
+        bodies = self._bodies(wanted)
+        causes = self._causes([uid for uid in wanted if uid not in bodies])
+        messages, losses = [], []
+        for listed in group:
+            key, body = self._key(listed.uid), bodies.get(listed.uid)
+            if body is None:
+                losses.append(Loss(key, causes.get(listed.uid, "oversize"), listed.size))
+            elif len(body) > most:  # RFC822.SIZE is only what the server believes
+                losses.append(Loss(key, "oversize", len(body)))
+            else:
+                digest = hashlib.sha256(body).hexdigest()
+                messages.append(RawMessage(key, listed.received_at, digest, body))
+        return Batch(tuple(messages), tuple(losses), cursor)
+
+    def _bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
+        """The bytes of all that can be had: asked for together, then what is missing one by one."""
+        bodies = self._answered(uids) if uids else {}
+        for _ in range(_TRIES - 1):
+            missing = [uid for uid in uids if uid not in bodies]
+            for uid in missing:
+                bodies |= self._answered([uid])
+            if len(missing) >= _ALL_REFUSED and not bodies:
+                raise SourceError(f"{self.name}: the server refuses every message asked for")
+        return bodies
+
+    def _answered(self, uids: Sequence[int]) -> dict[int, bytes]:
+        """Bodies by UID, those that came; a NIL body is mail gone meanwhile, not empty mail."""
+        try:
+            answers = self._client.fetch(uids, ["BODY.PEEK[]"])
+        except _FAILURES as error:
+            if _line_is_dead(error) or _NOT_NOW.search(_words(error)):
+                raise SourceError(f"{self.name}: {_described(error)} while reading mail") from None
+            log.warning("the server refuses %d messages asked for together", len(uids))
+            return {}
+        found = ((uid, answer.get(b"BODY[]")) for uid, answer in answers.items())
+        return {uid: body for uid, body in found if isinstance(body, bytes)}
+
+    def _causes(self, uids: Sequence[int]) -> dict[int, Cause]:
+        """Why messages could not be read: gone, or still there and not given out."""
+        if not uids:
+            return {}
+        there = set(self._search("UID", ",".join(map(str, uids))))
+        return {uid: "unfetchable" if uid in there else "vanished" for uid in uids}
+
+    def _fetch(self, uids: Sequence[int], *items: str) -> Mapping[int, Mapping[bytes, Any]]:
+        with self._edge("reading mail"):
+            answers: Mapping[int, Mapping[bytes, Any]] = self._client.fetch(uids, items)
+            return answers
+
+    @contextmanager
+    def _edge(self, doing: str) -> Iterator[None]:
+        """Let the library's failures out as ours, without the server's words, which may be mail."""
+        try:
+            yield
+        except _FAILURES as error:
+            raise SourceError(f"{self.name}: {_described(error)} while {doing}") from None
+
+
+def _listed(uid: int, answer: Mapping[bytes, Any]) -> _Listed:
+    size, date = answer.get(b"RFC822.SIZE"), answer.get(b"INTERNALDATE")
+    received_at = datetime.now(UTC)
+    if isinstance(date, datetime):
+        with suppress(OverflowError, ValueError):  # years that no time zone can be added to
+            received_at = date.astimezone(UTC)
+    return _Listed(uid, size if isinstance(size, int) else 0, received_at)
+
+
+def _grouped(listed: Sequence[_Listed], size: int, most: int) -> Iterator[list[_Listed]]:
+    """Runs of *listed*, each at most *size* long and bounded in bytes; oversize costs nothing."""
+    group: list[_Listed] = []
+    weight = 0
+    for message in listed:
+        # A message of unknown size travels alone.
+        own = 0 if message.size > most else message.size or BYTES_PER_BATCH
+        if group and (len(group) >= size or weight + own > BYTES_PER_BATCH):
+            yield group
+            group, weight = [], 0
+        group.append(message)
+        weight += own
+    if group:
+        yield group
+
+
+def _line_is_dead(error: BaseException) -> bool:
+    """Whether the connection is of no more use, or at least not to be trusted."""
+    return isinstance(error, (imaplib.IMAP4.abort, OSError, MemoryError))
+
+
+def _words(error: BaseException) -> str:
+    """What the server said, for looking into; never for showing."""
+    first = error.args[0] if error.args else ""
+    return first.decode("ascii", "replace") if isinstance(first, bytes) else str(first)
+
+
+def _described(error: BaseException) -> str:  # noqa: PLR0911 - one line for each way to fail
+    """What happened, in words safe to show."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS connection ({error.reason or 'broken off'})"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, OSError):
+        return f"no connection ({error.strerror or type(error).__name__})"
+    if isinstance(error, imaplib.IMAP4.abort):
+        return "the connection broke off"
+    code = _CODE.search(_words(error)) if isinstance(error, imaplib.IMAP4.error) else None
+    if code or "command error" in _words(error):
+        return f"the server refuses{f' {code[0]}' if code else ''}"
+    return f"an answer that is not IMAP ({type(error).__name__})"
