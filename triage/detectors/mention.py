@@ -9,7 +9,16 @@ from triage.records import Finding, Span
 
 #: Contexts of a mention, as cheap features. A phrase that counts as a label has none of BARRED.
 BARRED: Final = frozenset(
-    ("negated", "own_practice", "other_person", "past", "masked", "hypothetical")
+    (
+        "negated",
+        "own_practice",
+        "other_person",
+        "past",
+        "masked",
+        "hypothetical",
+        "corrected",
+        "other_session",
+    )
 )
 
 

@@ -1,22 +1,340 @@
-"""Session ids as people write them."""
+"""Session ids as people write them, and which of them the message is about.
+
+Canonical is ``HT-`` and six digits. What looks alike (invoices, tickets, telephones, codes, amounts)
+is never taken; an id that is corrected, or named as another, unaffected session, is kept with a flag.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from triage.detectors.mention import Mention
 from triage.language import Reading
+from triage.records import Part
 
-_CANONICAL = re.compile(r"\bHT[-\s_.:#]{0,3}(\d(?:[ \n-]?\d){5})(?![\d])", re.IGNORECASE)
+_DIGITS: Final = r"\d(?:[ \n-]?\d){5}(?![\d]|[ -]\d{2,}|[.,]\d|[:/]\d)"
+_SPELLED: Final = "zero|oh|nought|one|two|three|four|five|six|seven|eight|nine"
+_VALUE_OF: Final = dict(zip(_SPELLED.split("|"), "000123456789", strict=True))
+
+#: "HT-204518", "ht 204 518", "HT no. 204518", "HT-\n204518".
+_WITH_PREFIX = re.compile(
+    rf"(?<![a-z0-9])h\.?t\.?(?:[ \n]?(?:no\.?|nr\.?|number|id))?[-\s_.:#/]{{0,4}}({_DIGITS})",
+    re.IGNORECASE,
+)
+#: A link to a session, also one that its mail program broke in two.
+_LINK = re.compile(
+    r"/(?:sessions?|bookings?|appointments?)/\s?(?:HT-?)?(\d{6})(?!\d)", re.IGNORECASE
+)
+#: Six digits that nothing precedes that would make them something else.
+_BARE = re.compile(
+    r"(?<![\w£$€.,/:+-])(?<!\d )(?<!\d-)(?:#|nr\.?|no\.?)?\s?(\d{6}|\d{3}[ -]\d{3})"
+    r"(?![\w£$€%/]|-\w|[.,:]\d| \d{2,})",
+    re.IGNORECASE,
+)
+_SPOKEN = re.compile(rf"\b(?:(?:{_SPELLED})[\s,-]+){{5}}(?:{_SPELLED})\b", re.IGNORECASE)
+_SPOKEN_HINT: Final = re.compile(r"\b(?:zero|oh|nought|nine|six|seven) (?:\w+ )", re.IGNORECASE)
+
+#: What stands shortly before a number and makes it no session.
+_OTHER_NUMBER = re.compile(
+    r"(?:invoices?|inv|tickets?|case|polic(?:y|ies)|insurance|registration|registered|reg|member(?:ship)?"
+    r"|bacp|ukcp|hcpc|ncps|bps|bpc|babcp|nmc|gmc|ncs|dbs|phone|telephone|tel|mobile|mob|whatsapp|text"
+    r"|ring(?: me)?|call(?: me)?|sort ?code|account|acc(?:oun)?t|(?:pass|access|post|zip|discount|promo|use|pin|door"
+    r"|security|verification|auth\w*) ?code|code|passcode|password|pin|course|order|receipt|transaction|payment"
+    r"|vat|utr|zoom|teams|samaritans|dated?|version|fax|parcel|tracking|docket|statement|licen[cs]e)"
+    r"(?:\b[\s\W]{0,4}(?:id|no|nr|nos|number|numbers|ref|reference|me|on|is|was|at|of|to|the|your|our|my|us)?){0,3}[\s\W]{0,3}$",
+    re.IGNORECASE,
+)
+#: What must stand near a bare "204 518": three and three digits may be many things.
+_SESSION_WORD = re.compile(
+    r"\b(?:sessions?|bookings?|booked|appointments?|appt|ids?|ref(?:erence)?|ht|number'?s?|screen)\b",
+    re.IGNORECASE,
+)
+
+#: The number before was wrong: between it and the next one stands one of these.
+_CORRECTION = re.compile(
+    r"\b(?:wait|i mean|i meant|meant|make that|scratch that|correction|beg (?:your )?pardon|no,? look|my mistake"
+    r"|typo|ignore (?:that|the first)|hang on|or rather|should (?:read|be|say|have been)|the right one"
+    r"|the correct|sorry,? (?:no|that'?s|it'?s|it is|its|i)|no,? sorry|no,? it'?s|apologies,? (?:it'?s|that'?s|i)"
+    r"|hold on|wrong (?:one|number|id|ref)|oops|whoops)\b",
+    re.IGNORECASE,
+)
+#: "I typed …; the right one is …": this number, though before, is the wrong one.
+_MISTYPED = re.compile(
+    r"(?:\bnot|\binstead of|\brather than|\btyped|\bwrote|\bgave you|\bgiven you|\bquoted|\bput"
+    r"|\bmistakenly|\bin error)[\s\W]{0,3}(?:was |is )?$",
+    re.IGNORECASE,
+)
+_RIGHT_ONE = re.compile(
+    r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo)\b", re.IGNORECASE
+)
+
+#: Said after an id: this session is not the matter.
+_UNAFFECTED_AFTER = re.compile(
+    r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b|\bstays? (?:put|as|in|on)\b"
+    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b|\bsomeone else|\bsomebody else|\banother client|\bdifferent (?:client|session|person)"
+    r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b|\bgoes ahead\b"
+    r"|\bnothing (?:further|more|to do)\b|\bis (?:fine|ok|okay|not affected|all right)\b|\bthat one'?s fine\b"
+    r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b|\bgoing ahead\b"
+    r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
+    re.IGNORECASE,
+)
+#: Said before it.
+_UNAFFECTED_BEFORE = re.compile(
+    r"(?:\bleave|\bkeep|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than|\bunlike"
+    r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with|\bmix [\w ]{0,12}with"
+    r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y|ies) on as is|\bas they are"
+    r"|\bas it is|\bstays? put)[\s\W]{0,3}(?:session |booking |number |ref )?$",
+    re.IGNORECASE,
+)
+#: Only these make a lone id none of the matter: "leave that one in" may concern the last session.
+_SOMEBODY_ELSES = re.compile(r"some(?:one|body) else|another client", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"\b(?:scrap|changed my mind|un-?cancel|take (?:it|that|this|my \w+) back|as you were|disregard|withdraw\w*"
+    r"|ignore (?:my|what|that)|false alarm|after all|reinstate|forget (?:my|what)|bin (?:it|that|my))\b",
+    re.IGNORECASE,
+)
+_SUBJECT_DISOWNED = re.compile(
+    r"\b(?:not (?:this|the|that) (?:one|number|session|id|booking)?\s*(?:in|from) the (?:subject|title|heading)"
+    r"|(?:first|other|wrong) (?:number|one|id) in the subject|ignore the (?:number|id|one|ref)[\w ]{0,12} in the (?:subject|title))",
+    re.IGNORECASE,
+)
+_AUTOMATIC = re.compile(
+    r"\s*(?:re: )?(?:automatic(?:ally)? (?:reply|response)|auto[- ]?(?:reply|response)|out of (?:the )?office)",
+    re.IGNORECASE,
+)
+_MACHINE_ABOUT_SESSION = re.compile(
+    r"\s*(?:undeliver|delivery |mail delivery|returned mail|accepted|declined|tentative)",
+    re.IGNORECASE,
+)
+_REPLY = re.compile(r"\s*(?:re|fwd?|aw|sv) ?:", re.IGNORECASE)
+_EXAMPLE = re.compile(r"(?:for example|for instance|e\.?g\.?|such as)[\s\W]*$", re.IGNORECASE)
+
+
+class _Found(NamedTuple):
+    part: Part
+    first: int
+    last: int
+    value: str
+    rule: str
 
 
 def session_ids(reading: Reading) -> tuple[Mention, ...]:
-    """The session ids of the message; first version."""
-    found = []
-    for part in ("subject", "new_text"):
-        for m in _CANONICAL.finditer(reading.folded[part].text):  # type: ignore[index]
-            value = "HT-" + re.sub(r"\D", "", m[1])
-            span = reading.span(part, m.start(), m.end())  # type: ignore[arg-type]
-            at = reading.sentence_at(part, m.start())  # type: ignore[arg-type]
-            found.append(Mention("session_ids", value, span, at, "session_ids"))
-    return tuple(found)
+    """Every session id that the sender's words hold or point at, flagged where it is not the matter.
+
+    Flags: "corrected" (a slip of the pen that the text puts right), "other_session" (named as another,
+    unaffected session), "quoted" (stands in quoted text that the new text points at).
+    Automatic mail yields none.
+    """
+    if _is_automatic_reply(reading):
+        return ()
+    found = [*_in_part(reading, "subject"), *_in_part(reading, "new_text")]
+    mentions = [_mention(reading, f, found) for f in found]
+    return _settle(reading, mentions) or tuple(_pointed_at(reading))
+
+
+def _is_automatic_reply(reading: Reading) -> bool:
+    """Whether a machine echoes our own subject; a bounce or a calendar answer does name a session."""
+    subject = reading.folded["subject"].text
+    if _AUTOMATIC.match(subject):
+        return True
+    return bool(reading.email.automatic) and not _MACHINE_ABOUT_SESSION.match(subject)
+
+
+def _in_part(reading: Reading, part: Part) -> Iterator[_Found]:
+    text = reading.folded[part].text
+    taken: list[tuple[int, int]] = []
+    candidates: list[_Found] = []
+    for pattern, rule in ((_WITH_PREFIX, "prefixed"), (_LINK, "link"), (_BARE, "bare")):
+        for m in pattern.finditer(text):
+            if any(m.start() < last and first < m.end() for first, last in taken):
+                continue
+            if rule == "bare" and not _is_session_number(text, m):
+                continue
+            taken.append(m.span())
+            candidates.append(_Found(part, *m.span(), "HT-" + re.sub(r"\D", "", m[1]), rule))
+    if _SPOKEN_HINT.search(text):
+        for m in _SPOKEN.finditer(text):
+            value = "".join(_VALUE_OF[w] for w in re.findall(r"[a-z]+", m[0].lower()))
+            candidates.append(_Found(part, *m.span(), f"HT-{value}", "spoken"))
+    return iter(sorted(candidates, key=lambda f: f.first))
+
+
+def _is_session_number(text: str, m: re.Match[str]) -> bool:
+    before = text[max(0, m.start() - 40) : m.start()]
+    if "unsubscribe" in text.lower():
+        return False
+    if _OTHER_NUMBER.search(before.rsplit("\n", 1)[-1]):
+        return False
+    if not m[1].isdigit():
+        near = text[max(0, m.start() - 60) : m.end() + 30]
+        return bool(_SESSION_WORD.search(near)) and m[1] != "116 123"
+    return True
+
+
+def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Mention:
+    text = reading.folded[found.part].text
+    following = [f for f in everything if f.part == found.part and f.first > found.first]
+    stop = following[0].first if following else len(text)
+    before, after = text[max(0, found.first - 45) : found.first], text[found.last : stop]
+    flags = set()
+    others = {f.value for f in everything} - {found.value}
+    if (others and _is_corrected(before, after, following, found)) or (found.part == "subject" and _is_disowned_subject(reading, found, everything)):
+        flags.add("corrected")
+    elif unaffected := _UNAFFECTED_AFTER.search(after) or _UNAFFECTED_BEFORE.search(before):
+        flags.add("other_session")
+        if _SOMEBODY_ELSES.search(unaffected[0]):
+            flags.add("surely_other")
+    return Mention(
+        "session_ids",
+        found.value,
+        reading.span(found.part, found.first, found.last),
+        reading.sentence_at(found.part, found.first),
+        f"session_ids.{found.rule}",
+        {"prefixed": 0.99, "link": 0.99, "spoken": 0.9}.get(found.rule, 0.93),
+        frozenset(flags),
+    )
+
+
+def _is_disowned_subject(reading: Reading, found: _Found, everything: list[_Found]) -> bool:
+    """Whether the new text turns from the subject's id: in words, or by naming others in a reply."""
+    in_text = {f.value for f in everything if f.part == "new_text"}
+    if found.value in in_text or not in_text:
+        return False
+    if _SUBJECT_DISOWNED.search(reading.folded["new_text"].text):
+        return True
+    subject = reading.folded["subject"].text
+    return _REPLY.match(subject) is not None and "remind" in subject.lower()
+
+
+def _is_corrected(before: str, after: str, following: list[_Found], found: _Found) -> bool:
+    if following and following[0].value != found.value:
+        between = after[:110]
+        if len(after) <= 110 and _CORRECTION.search(between):
+            return True
+    if not _MISTYPED.search(before):
+        return False
+    return bool(_RIGHT_ONE.search(before + after[:80])) or "not" in before[-6:].lower()
+
+
+def _settle(reading: Reading, mentions: list[Mention]) -> tuple[Mention, ...]:
+    """One verdict per id: a correction holds for every mention; "unaffected" needs another id."""
+    corrected = {m.value for m in mentions if "corrected" in m.flags}
+    unaffected = {m.value for m in mentions if "other_session" in m.flags} - corrected
+    left = {m.value for m in mentions} - corrected - unaffected
+    if unaffected and not left:
+        surely = {m.value for m in mentions if "surely_other" in m.flags}
+        unaffected &= surely
+    return tuple(
+        replace(
+            m,
+            flags=frozenset(
+                f
+                for f, values in (("corrected", corrected), ("other_session", unaffected))
+                if m.value in values
+            ),
+        )
+        for m in mentions
+    )
+
+
+#: The new text speaks of what stands below: a request, a booking, both of them.
+_POINTS_BELOW = re.compile(
+    r"\b(?:(?:session|booking|appointment|request|cancellation|message|email|mail|one|it|that|this|both|all|two|three"
+    r"|those|these)(?: (?:i|we|you) \w+)?(?: (?:of (?:the )?(?:ones )?|that'?s |is |just |quoted |mentioned |forwarded ))?"
+    r"[\s(]{1,2}below|(?:cancel|scrap|ignore|disregard|withdraw|see) (?:the )?below"
+    r"|questions? below|(?:number|ref(?:erence)?|id)\b[^.\n]{0,40} below)\b",
+    re.IGNORECASE,
+)
+_NOT_BELOW = re.compile(
+    r"below (?:is|was|belongs?|are)\b[^.\n]{0,30}\b(?:other|another|else|different|not)\b|alternatives|mention(?:ed)? below",
+    re.IGNORECASE,
+)
+_PLURAL_BELOW = re.compile(
+    r"\b(?:both|all|two|three|those|these|bookings|sessions|requests)\b[^.\n]{0,25}\bbelow\b",
+    re.IGNORECASE,
+)
+#: "1 yes", "The second: …", "Second one's off": an answer, item by item, to a numbered list.
+_ORDINALS: Final = {
+    "first": 1,
+    "second": 2,
+    "third": 3,
+    "fourth": 4,
+    "1st": 1,
+    "2nd": 2,
+    "3rd": 3,
+    "1": 1,
+    "2": 2,
+    "3": 3,
+    "4": 4,
+}
+_ITEM_ANSWER = re.compile(
+    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)(first|second|third|fourth|[1-4](?:st|nd|rd)?)"
+    r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes|one)\b))",
+    re.IGNORECASE,
+)
+#: "Cancel 1, please", and "2 is fine".
+_ITEM_VERB = re.compile(
+    r"\b(?:cancel|scrap|keep|leave|drop|remove) (?:no\.? ?|number )?([1-4])\b(?![:.]\d| ?[ap]m)",
+    re.IGNORECASE,
+)
+_LIST_LINE = re.compile(
+    r"^[>\s]*(?:\(?([1-9])[.):]|[-*])[^\n]*?HT[- ]?(\d{3} ?\d{3})", re.IGNORECASE | re.MULTILINE
+)
+_ALREADY = re.compile(
+    r"\balready\b|\bstays?\b|\bkeep\b|\bas (?:i wrote|it is|is)\b|\bconfirmed\b|\bis fine\b",
+    re.IGNORECASE,
+)
+
+
+def _pointed_at(reading: Reading) -> Iterator[Mention]:
+    """Ids that stand only in quoted text, where the new text plainly points at them."""
+    quoted = reading.folded["quoted_text"].text
+    if not quoted:
+        return
+    found = [
+        f
+        for f in _in_part(reading, "quoted_text")
+        if f.rule != "bare" and not _EXAMPLE.search(quoted[max(0, f.first - 20) : f.first])
+    ]
+    ids = list(dict.fromkeys(f.value for f in found))
+    if not ids:
+        return
+    text = reading.folded["new_text"].text
+    below = _POINTS_BELOW.search(text)
+    if below and not _NOT_BELOW.search(text):
+        wanted = ids if _PLURAL_BELOW.search(text) else ids[:1]
+        for value in wanted:
+            yield _quoted(reading, found, value, below.start())
+        return
+    listed = ["HT-" + m[2].replace(" ", "") for m in _LIST_LINE.finditer(quoted)]
+    order = list(dict.fromkeys(listed)) if len(set(listed)) > 1 else ids
+    answers = [
+        (m, _ORDINALS[m[1].lower()])
+        for pattern in (_ITEM_VERB, _ITEM_ANSWER)
+        for m in pattern.finditer(text)
+    ]
+    if len(answers) > 1 and len(order) == 1:  # numbered questions about one session
+        yield _quoted(reading, found, order[0], answers[0][0].start(1))
+        return
+    if len(order) < 2 or not answers or (len(answers) < 2 and not listed):
+        return
+    for m, n in answers:
+        if n <= len(order):
+            yield _quoted(reading, found, order[n - 1], m.start(1))
+
+
+def _quoted(reading: Reading, found: list[_Found], value: str, at: int) -> Mention:
+    place = next(f for f in found if f.value == value)
+    sentence = reading.sentence_at("new_text", at)
+    flags = {"quoted"}
+    if _ALREADY.search(reading.sentences[sentence].text) and not _TAKEN_BACK.search(
+        reading.sentences[sentence].text
+    ):
+        flags.add("other_session")
+    span = reading.span("quoted_text", place.first, place.last)
+    return Mention(
+        "session_ids", value, span, sentence, "session_ids.quoted", 0.85, frozenset(flags)
+    )
