@@ -1,0 +1,314 @@
+"""What people see in a terminal: queues, a case, a message explained, and what a run did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from store import CaseRow, CaseStory, Tally
+from triage.records import Client, Directory, Email, Finding, Part, Request, request_fields
+
+LONDON: Final = ZoneInfo("Europe/London")
+
+QUEUES: Final = ("cancellation", "referral", "enquiry")
+
+#: What a blocker code means, for the column "what is missing".
+MISSING: Final[Mapping[str, str]] = {
+    "urgent_risk": "somebody may be in danger",
+    "client_not_told": "client not told",
+    "reasons_not_discussed": "reasons not discussed with the client",
+    "client_disagrees": "client does not agree",
+    "reason_missing": "reason",
+    "issues_missing": "presenting issues",
+    "needs_missing": "approach or experience needed",
+    "sender_unverified": "sender not verified",
+    "not_session_owner": "not the sender's session",
+    "session_unknown": "session not found",
+    "session_ambiguous": "which session?",
+    "session_past": "session is past",
+    "low_confidence": "reading unsure",
+    "contradiction": "findings disagree",
+}
+
+_STATE_STYLE: Final[Mapping[str, str]] = {
+    "ready": "bold green",
+    "awaiting_client": "yellow",
+    "awaiting_details": "yellow",
+    "check": "magenta",
+    "noted": "cyan",
+}
+
+_FINDING_STYLE: Final[Mapping[str, str]] = {
+    "client_notification": "black on green3",
+    "fit_reasons": "black on sky_blue1",
+    "presenting_issues": "black on light_goldenrod1",
+    "required_approaches": "black on plum2",
+    "required_experience": "black on plum2",
+    "session_ids": "black on grey70",
+    "session_time": "black on grey70",
+    "client_ref": "black on grey70",
+    "risk": "white on red",
+}
+
+
+def tally_line(tally: Tally) -> str:
+    """What became of what was fetched; the figures add up or the run says that they do not."""
+    line = (
+        f"fetched {tally.fetched} = queued {tally.queued} + general {tally.general} "
+        f"+ quarantined {tally.quarantined} + already known {tally.already_known}"
+    )
+    if tally.vanished:
+        line += f" (and {tally.vanished} deleted before they could be read)"
+    return line if tally.adds_up else line + "  DOES NOT ADD UP"
+
+
+def print_queues(
+    console: Console, rows: Sequence[CaseRow], directory: Directory, now: datetime
+) -> None:
+    """One table a queue, the most pressing case first."""
+    for queue in dict.fromkeys([*QUEUES, *(row.decision.queue for row in rows)]):
+        found = [row for row in rows if row.decision.queue == queue]
+        console.print(queue_table(queue, found, directory, now))
+
+
+def queue_table(
+    queue: str, rows: Iterable[CaseRow], directory: Directory, now: datetime
+) -> RenderableType:
+    table = Table(title_justify="left", title_style="bold", expand=True, pad_edge=False)
+    table.add_column("case", justify="right", no_wrap=True)
+    table.add_column("deadline", no_wrap=True)
+    table.add_column("therapist", ratio=3, no_wrap=True)
+    table.add_column("client", ratio=3, no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("what is missing", ratio=6)
+    for row in rows:
+        table.add_row(
+            str(row.case_id),
+            _deadline(row.decision.deadline, now),
+            _therapist(row, directory),
+            _client(row, directory),
+            Text(row.decision.state, style=_STATE_STYLE.get(row.decision.state, "")),
+            missing(row),
+        )
+    table.title = f"{queue} ({table.row_count})"
+    return table
+
+
+def missing(row: CaseRow) -> Text:
+    """The blockers in words; danger first."""
+    text = Text(", ".join(MISSING.get(code, code) for code in row.decision.blockers))
+    if row.decision.safeguarding:
+        text.stylize("bold red")
+    return text
+
+
+def _therapist(row: CaseRow, directory: Directory) -> str:
+    therapist = directory.therapist(row.therapist_id) if row.therapist_id else None
+    return therapist.name if therapist else row.sender
+
+
+def _client(row: CaseRow, directory: Directory) -> str:
+    client = directory.client(row.client_id) if row.client_id else None
+    where = f" {row.session_id}" if row.session_id else ""
+    return (_name(client) if client else row.request.client_ref or "?") + where
+
+
+def _name(client: Client) -> str:
+    return f"{client.first_name} {client.last_name}".strip()
+
+
+def _deadline(deadline: datetime | None, now: datetime) -> Text:
+    if deadline is None:
+        return Text("-", style="dim")
+    text = Text(f"{deadline.astimezone(LONDON):%a %d %b %H:%M}")
+    if deadline < now:
+        text.stylize("bold red")
+    elif deadline - now < timedelta(hours=24):
+        text.stylize("red")
+    return text
+
+
+def print_case(console: Console, story: CaseStory, directory: Directory, now: datetime) -> None:
+    """A case from its first mail to its draft, with the words that each reading rests on."""
+    row = story.case
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("queue", row.decision.queue),
+        ("state", Text(row.decision.state, style=_STATE_STYLE.get(row.decision.state, ""))),
+        ("deadline", _deadline(row.decision.deadline, now)),
+        ("therapist", _therapist(row, directory)),
+        ("client", _client(row, directory)),
+        ("missing", missing(row)),
+        ("guarantee", row.decision.guarantee),
+    ):
+        if value:
+            facts.add_row(name, value)
+    console.print(Panel(facts, title=f"case {row.case_id}", title_align="left"))
+    findings = [f for decision in story.decisions for f in decision.request.findings]
+    for message in story.messages:
+        console.print(email_panel(message.email, findings))
+    console.print(request_table(row.request))
+    _print_list(console, "why", row.decision.reasons)
+    _print_list(
+        console,
+        "alternatives",
+        [f"{a.name}: {'; '.join((*a.why, *a.lacks))}" for a in row.decision.alternatives],
+    )
+    _print_list(
+        console,
+        "may be about",
+        [f"{p.session_id} ({p.score:.2f}): {p.why}" for p in row.proposals],
+    )
+    if row.decision.draft:
+        console.print(
+            Panel(Text(row.decision.draft.body), title="draft (not sent)", title_align="left")
+        )
+    _print_list(
+        console, "audit", [f"{e.at.astimezone(LONDON):%d %b %H:%M} {e.event}" for e in story.audit]
+    )
+
+
+def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
+    if lines:
+        console.print(Text(title, style="bold"))
+        for line in lines:
+            console.print(Text(f"  - {line}"))
+
+
+def email_panel(email: Email, findings: Iterable[Finding]) -> RenderableType:
+    """The message with its evidence highlighted; quoted text dimmed, as it counts for nothing."""
+    findings = list(findings)
+    parts: list[RenderableType] = [
+        Text(f"{email.sender.name} <{email.sender.email}>  {_when(email)}", style="dim"),
+        highlighted(email, "subject", findings),
+        Text(),
+        highlighted(email, "new_text", findings),
+    ]
+    if email.quoted_text:
+        parts += [Text(), Text(email.quoted_text, style="dim")]
+    if email.attachments:
+        names = ", ".join(attachment.name for attachment in email.attachments)
+        parts += [Text(), Text(f"attached: {names}", style="dim")]
+    note = "" if email.authentication.passed else email.authentication.reason
+    return Panel(Group(*parts), title="message", title_align="left", subtitle=note)
+
+
+def _when(email: Email) -> str:
+    return f"{email.sent_at.astimezone(LONDON):%a %d %b %Y %H:%M}"
+
+
+def highlighted(email: Email, part: Part, findings: Iterable[Finding]) -> Text:
+    """One part of *email*, the words of its findings in the colour of their kind."""
+    words: str = getattr(email, part)
+    text = Text(words)
+    for finding in findings:
+        span = finding.span
+        if span and span.part == part and words[span.start : span.end] == span.text:
+            text.stylize(_FINDING_STYLE.get(finding.label, "reverse"), span.start, span.end)
+    return text
+
+
+def request_table(request: Request) -> RenderableType:
+    """Every field of the guideline, with the words and the confidence behind it."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("field", "value", "confidence", "words"):
+        table.add_column(column, overflow="fold")
+    for name, value in request_fields(request).items():
+        found = [f for f in request.findings if f.label == name]
+        sure = request.confidence if name == "kind" else request.confidence_in(name)
+        words = " | ".join(dict.fromkeys(f.span.text for f in found if f.span))
+        known = bool(found) or name == "kind"
+        table.add_row(name, _shown(value), f"{sure:.2f}" if known else "", Text(words, style="dim"))
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def queue_json(row: CaseRow) -> dict[str, Any]:
+    """One case in the fields that other programs rely on (``queue --json``)."""
+    decision, draft = row.decision, row.decision.draft
+    return {
+        "case_id": row.case_id,
+        "queue": decision.queue,
+        "state": decision.state,
+        "blockers": list(decision.blockers),
+        "session_id": row.session_id or None,
+        "therapist_id": row.therapist_id or None,
+        "client_id": row.client_id or None,
+        "deadline": decision.deadline.isoformat() if decision.deadline else None,
+        "safeguarding": decision.safeguarding,
+        "sender_authenticated": row.sender_authenticated,
+        "proposals": [
+            {"session_id": p.session_id, "score": p.score, "why": p.why} for p in row.proposals
+        ],
+        "guarantee": decision.guarantee,
+        "alternatives": [
+            {
+                "therapist_id": a.therapist_id,
+                "name": a.name,
+                "score": a.score,
+                "why": list(a.why),
+                "lacks": list(a.lacks),
+            }
+            for a in decision.alternatives
+        ],
+        "reasons": list(decision.reasons),
+        "draft": {
+            "to": draft.to,
+            "subject": draft.subject,
+            "body": draft.body,
+            "in_reply_to": draft.in_reply_to,
+            "references": list(draft.references),
+        }
+        if draft
+        else None,
+        "message_ids": list(row.message_ids),
+        **request_fields(row.request),
+        "confidence": row.request.confidence,
+    }
+
+
+def explain_json(file: str, email: Email, requests: Iterable[Request]) -> dict[str, Any]:
+    """One message as ``explain --json`` gives it."""
+    return {
+        "file": file,
+        "message_id": email.message_id,
+        "subject": email.subject,
+        "new_text": email.new_text,
+        "automatic": email.automatic,
+        "requests": [
+            {
+                **request_fields(request),
+                "confidence": request.confidence,
+                "findings": [_finding_json(finding) for finding in request.findings],
+            }
+            for request in requests
+        ],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    span = finding.span
+    return {
+        "label": finding.label,
+        "value": finding.value,
+        "part": span.part if span else None,
+        "start": span.start if span else None,
+        "end": span.end if span else None,
+        "text": span.text if span else "",
+        "source": finding.source,
+        "confidence": round(finding.confidence, 4),
+    }
