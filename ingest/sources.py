@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -167,8 +167,14 @@ def _open_imap(spec: str, scheme: str, rest: str, access: Access) -> Source:
 def _open_files(scheme: str, rest: str, access: Access) -> Source:
     from ingest import files  # noqa: PLC0415 - as for IMAP
 
+    if _unprintable(rest):
+        raise SourceSpecError(f"{scheme}: the path must be printable UTF-8 text")
     path = Path(os.path.abspath(Path(rest).expanduser()))  # noqa: PTH100 - keeps symbolic links
-    kinds = {"maildir": files.Maildir, "mbox": files.Mbox, "eml": files.EmlFolder}
+    kinds: Mapping[str, Callable[[Path, int], Source]] = {
+        "maildir": files.Maildir,
+        "mbox": files.Mbox,
+        "eml": files.EmlFolder,
+    }
     return kinds[scheme](path, access.max_message_bytes)
 
 
@@ -210,9 +216,14 @@ def _unquoted(text: str, spec: str) -> str:
         plain = unquote(text, errors="strict")
     except UnicodeDecodeError:
         plain = "\0"
-    if any(ord(sign) < 0x20 or 0xD800 <= ord(sign) < 0xE000 or ord(sign) == 0x7F for sign in plain):
+    if _unprintable(plain):
         raise SourceSpecError(f"{_shown(spec)}: user and folder must be printable UTF-8 text")
     return plain
+
+
+def _unprintable(text: str) -> bool:
+    """Whether *text* holds controls, or what no database takes as text."""
+    return re.search("[\0-\x1f\x7f\ud800-\udfff]", text) is not None
 
 
 def _shown(spec: str) -> str:
