@@ -248,6 +248,7 @@ class CaseFacts:
     unknown_ids: tuple[str, ...] = ()  # ids in the request that the registry does not hold
     proposals: tuple[Proposal, ...] = ()
     open_case: OpenCase | None = None
+    disagreements: tuple[str, ...] = ()  # where the message and the registry differ, in words
 
 
 @dataclass(frozen=True, slots=True)

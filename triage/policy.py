@@ -1,0 +1,540 @@
+"""The platform's rules as one ordered table, and the decision made by it.
+
+To change what happens to a message, change a row of ``RULES``. Rule numbers in the comments are
+those of ``docs/architecture.md``'s companion list, "The platform's rules".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from triage.deadlines import OfficeHours, deadline, local_date, local_time, office_time, too_late
+from triage.labels import FIT_KINDS, Kind
+from triage.records import CaseFacts, Decision, Email, Queue, Request, State
+
+_DUE_SOON: Final = timedelta(hours=8)  # office time: about one working day
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How sure the reading must be before a rule rests on it; costs are not equal.
+
+    A client wrongly taken as told is worse than ten needless checks, hence ``told`` is highest.
+    """
+
+    kind: float = 0.7
+    told: float = 0.8
+    session: float = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One request with everything that a rule may ask about."""
+
+    email: Email
+    request: Request
+    facts: CaseFacts
+    now: datetime
+    certain_from: Thresholds
+    start: datetime | None  # of the session, as registered or, without a registry, as stated
+    late: bool  # held, cancelled, started, or too near for the office to act
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: for requests of these ``kinds``, ``when`` it holds, this is the outcome and why.
+
+    ``queue`` None means the queue of the request's kind.
+    """
+
+    name: str
+    kinds: frozenset[Kind]
+    when: Callable[[Matter], bool]
+    state: State
+    blockers: tuple[str, ...]
+    reason: str
+    queue: Queue | None = None
+
+
+# --- what a rule can ask -------------------------------------------------------------------------
+
+
+def always(_: Matter) -> bool:
+    return True
+
+
+def urgent(m: Matter) -> bool:
+    return m.request.risk == "urgent"
+
+
+def automatic(m: Matter) -> bool:
+    return bool(m.email.automatic)
+
+
+def kind_is_certain(m: Matter) -> bool:
+    return m.request.confidence >= m.certain_from.kind
+
+
+def kind_is_uncertain(m: Matter) -> bool:
+    return not kind_is_certain(m)
+
+
+def sender_not_vouched_for(m: Matter) -> bool:
+    return not m.email.authentication.passed
+
+
+def sender_unknown(m: Matter) -> bool:
+    return m.facts.registry_known and m.facts.sender_is == "stranger"
+
+
+def session_of_somebody_else(m: Matter) -> bool:
+    return m.facts.session is not None and m.facts.sender_is not in ("owner", "delegate")
+
+
+def takes_back_open_case(m: Matter) -> bool:
+    return m.facts.open_case is not None and kind_is_certain(m)
+
+
+def may_take_back_open_case(m: Matter) -> bool:
+    return m.facts.open_case is not None and kind_is_uncertain(m)
+
+
+def no_open_case(m: Matter) -> bool:
+    return m.facts.open_case is None
+
+
+def already_cancelled(m: Matter) -> bool:
+    return m.facts.session is not None and m.facts.session.status == "cancelled"
+
+
+def late(m: Matter) -> bool:
+    return m.late
+
+
+def late_without_reason(m: Matter) -> bool:
+    return m.late and no_reason(m)
+
+
+def note_without_reason(m: Matter) -> bool:
+    return no_reason(m) and not to_come(m)
+
+
+def to_come(m: Matter) -> bool:
+    return m.facts.session is not None and not m.late
+
+
+def note_is_uncertain(m: Matter) -> bool:
+    return kind_is_uncertain(m) and not m.late
+
+
+def not_told(m: Matter) -> bool:
+    return not m.late and m.request.client_notification not in ("discussed", "informed")
+
+
+def only_informed(m: Matter) -> bool:
+    return not m.late and m.request.client_notification == "informed"
+
+
+def not_discussed(m: Matter) -> bool:
+    return m.request.client_notification != "discussed"
+
+
+def discussed(m: Matter) -> bool:
+    return m.request.client_notification == "discussed"
+
+
+def no_reason(m: Matter) -> bool:
+    return not set(m.request.fit_reasons) - {"unspecified"}
+
+
+def reason_missing(m: Matter) -> bool:
+    return not m.late and no_reason(m)
+
+
+def issues_missing(m: Matter) -> bool:
+    return not m.late and not m.request.presenting_issues
+
+
+def needs_missing(m: Matter) -> bool:
+    request = m.request
+    return not m.late and not request.required_approaches and not request.required_experience
+
+
+def told_is_uncertain(m: Matter) -> bool:
+    return discussed(m) and m.request.confidence_in("client_notification") < m.certain_from.told
+
+
+def session_is_uncertain(m: Matter) -> bool:
+    named = m.facts.session is not None and m.facts.session.session_id in m.request.session_ids
+    return named and m.request.confidence_in("session_ids") < m.certain_from.session
+
+
+def mails_disagree(m: Matter) -> bool:
+    return any(f.label == "contradiction" for f in m.request.findings)
+
+
+def registry_disagrees(m: Matter) -> bool:
+    return bool(m.facts.disagreements)
+
+
+def nothing_to_check_against(m: Matter) -> bool:
+    return not m.facts.registry_known
+
+
+def session_not_found(m: Matter) -> bool:
+    facts = m.facts
+    unlinked = facts.registry_known and facts.session is None
+    return unlinked and (bool(facts.unknown_ids) or not facts.proposals)
+
+
+def session_undecided(m: Matter) -> bool:
+    facts = m.facts
+    unlinked = facts.registry_known and facts.session is None
+    return unlinked and bool(facts.proposals) and not facts.unknown_ids
+
+
+def some_ids_unknown(m: Matter) -> bool:
+    return m.facts.session is not None and bool(m.facts.unknown_ids)
+
+
+def client_disagrees(m: Matter) -> bool:
+    return m.request.client_agreement == "declines"
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+ANY: Final[frozenset[Kind]] = frozenset((*FIT_KINDS, "other"))  # type: ignore[arg-type]  # names of Kind
+FIT: Final[frozenset[Kind]] = ANY - {"other"}
+OTHER: Final[frozenset[Kind]] = frozenset({"other"})
+WITHDRAWAL: Final[frozenset[Kind]] = frozenset({"withdrawal"})
+LOOSE: Final[frozenset[Kind]] = frozenset({"withdrawal", "update"})
+CANCELLATION: Final[frozenset[Kind]] = frozenset({"cancellation"})
+NOTE: Final[frozenset[Kind]] = frozenset({"note_reason"})
+BOOKED: Final[frozenset[Kind]] = CANCELLATION | NOTE
+ENQUIRY: Final[frozenset[Kind]] = frozenset({"enquiry"})
+ASKS: Final[frozenset[Kind]] = frozenset({"cancellation", "referral"})
+GATED: Final[frozenset[Kind]] = ASKS | ENQUIRY
+
+#: Read from the top: the first row that holds decides queue and state. Every row that holds adds
+#: its blockers and its reason, so that a person sees all that is in the way at once.
+RULES: Final[tuple[Rule, ...]] = (
+    # Danger comes before everything, whoever wrote and whatever else holds.
+    Rule(
+        "urgent risk", ANY, urgent, "check", ("urgent_risk",),
+        "The message speaks of present danger. A person follows the safeguarding steps first.",
+    ),
+    # What a machine wrote is nobody's statement.
+    Rule(
+        "automatic mail", ANY, automatic, "dismissed", (),
+        "Sent by a machine: it counts as nobody's word and is not answered.", "general",
+    ),
+    # Doubt never drops mail: only a sure "other" leaves the fit queues unseen.
+    Rule(
+        "not a fit matter", OTHER, kind_is_certain, "dismissed", (),
+        "Not about fit: left to the ordinary support inbox.", "general",
+    ),
+    Rule(
+        "perhaps not a fit matter", OTHER, kind_is_uncertain, "check", ("low_confidence",),
+        "It is not sure that this is no fit matter.", "general",
+    ),
+    # Rule 9: the team is reached from the therapist's own address.
+    Rule(
+        "sender not vouched for", FIT, sender_not_vouched_for, "check", ("sender_unverified",),
+        "The receiving server does not vouch for the sender's address.",
+    ),
+    Rule(
+        "sender unknown", FIT, sender_unknown, "check", ("sender_unverified",),
+        "The address belongs to no therapist or delegate on record.",
+    ),
+    Rule(
+        "session of somebody else", FIT, session_of_somebody_else, "check", ("not_session_owner",),
+        "The sender is neither that session's therapist nor their delegate.",
+    ),
+    # A request taken back is acted on no more.
+    Rule(
+        "withdrawal", WITHDRAWAL, takes_back_open_case, "withdrawn", (),
+        "The therapist takes the request back: nothing will be done.",
+    ),
+    Rule(
+        "perhaps a withdrawal", WITHDRAWAL, may_take_back_open_case, "check", ("low_confidence",),
+        "The message may take the request back: it is frozen until a person has looked.",
+    ),
+    Rule(
+        "nothing open to join", LOOSE, no_open_case, "check", ("contradiction",),
+        "It refers to an earlier request, but no open case of this sender fits.",
+    ),
+    # Rule 8 and rule 6: too late to act on, the reason is still put on record.
+    Rule(
+        "already cancelled", BOOKED, already_cancelled, "noted", ("session_past",),
+        "That session is cancelled already: there is nothing left to cancel.",
+    ),
+    Rule(
+        "late, without a reason", BOOKED, late_without_reason, "awaiting_details",
+        ("session_past", "reason_missing"),
+        "Too late to cancel; without a reason there is nothing to put on record.",
+    ),
+    Rule(
+        "too late to act", BOOKED, late, "noted", ("session_past",),
+        "The session has passed or starts before the office can act: the reason is noted.",
+    ),
+    Rule(
+        "note on a session still to come", NOTE, to_come, "check", ("contradiction",),
+        "Written as too late, but the session is still to come: it may yet be cancelled.",
+    ),
+    Rule(
+        "note without a reason", NOTE, note_without_reason, "awaiting_details",
+        ("reason_missing",), "Without a reason there is nothing to put on record.",
+    ),
+    Rule(
+        "note on no session found", NOTE, session_not_found, "check", ("session_unknown",),
+        "The session whose record the reason belongs to was not found.",
+    ),
+    Rule(
+        "note on an uncertain session", NOTE, session_undecided, "check", ("session_ambiguous",),
+        "More than one session may be meant: a person chooses.",
+    ),
+    Rule(
+        "perhaps a note", NOTE, note_is_uncertain, "check", ("low_confidence",),
+        "It is not sure what is asked.",
+    ),
+    Rule(
+        "note for the record", NOTE, nothing_to_check_against, "noted", (),
+        "The reason is noted as written; no registry was imported to find the session in.",
+    ),
+    # Rule 2: unsure, or the questionnaire is unclear: talk to the client before asking to cancel.
+    Rule(
+        "talk to the client first", ENQUIRY, not_discussed, "awaiting_client", (),
+        "The therapist is asking or unsure: the next step is a talk with the client.",
+    ),
+    Rule(
+        "asked after talking", ENQUIRY, discussed, "awaiting_details", (),
+        "The client and the therapist have talked: the therapist tells us what they decided.",
+    ),
+    # Rule 1, the client gate: the client knows and the reasons were talked through. Rule 3 as well.
+    Rule(
+        "client not told", GATED, not_told, "awaiting_client", ("client_not_told",),
+        "Nothing says that the therapist has told the client.",
+    ),
+    Rule(
+        "reasons not discussed", GATED, only_informed, "awaiting_client",
+        ("reasons_not_discussed",),
+        "The client has been told, but nothing says that the reasons were talked through.",
+    ),
+    # Rule 4: what the team needs to say whether it has a suitable alternative.
+    Rule(
+        "reason missing", ASKS, reason_missing, "awaiting_details", ("reason_missing",),
+        "The message gives no reason why the fit is not right.",
+    ),
+    Rule(
+        "issues missing", ASKS, issues_missing, "awaiting_details", ("issues_missing",),
+        "The message does not say what the client needs help with.",
+    ),
+    Rule(
+        "needs missing", ASKS, needs_missing, "awaiting_details", ("needs_missing",),
+        "The message does not say which approach or experience the client needs.",
+    ),
+    # Complete, but not sure: a person looks.
+    Rule(
+        "kind uncertain", GATED, kind_is_uncertain, "check", ("low_confidence",),
+        "It is not sure what is asked.",
+    ),
+    Rule(
+        "told, perhaps", ASKS, told_is_uncertain, "check", ("low_confidence",),
+        "The client seems to have been told, but the words are not certain.",
+    ),
+    Rule(
+        "session, perhaps", FIT, session_is_uncertain, "check", ("low_confidence",),
+        "The session number was read with little certainty.",
+    ),
+    Rule(
+        "mails disagree", FIT, mails_disagree, "check", ("contradiction",),
+        "The messages of this case contradict each other.",
+    ),
+    Rule(
+        "registry disagrees", FIT, registry_disagrees, "check", ("contradiction",),
+        "The message and the registry differ about the session.",
+    ),
+    Rule(
+        "no registry", ASKS, nothing_to_check_against, "check", ("session_unknown",),
+        "No booking registry was imported: nobody has checked that this session exists.",
+    ),
+    Rule(
+        "session not found", ASKS, session_not_found, "check", ("session_unknown",),
+        "The session was not found in the booking registry.",
+    ),
+    Rule(
+        "a session number not found", ASKS, some_ids_unknown, "check", ("session_unknown",),
+        "One of the session numbers was not found in the booking registry.",
+    ),
+    Rule(
+        "session uncertain", ASKS, session_undecided, "check", ("session_ambiguous",),
+        "More than one session may be meant: a person chooses.",
+    ),
+    # Rule 3: an ending is agreed, not imposed.
+    Rule(
+        "client disagrees", ASKS, client_disagrees, "check", ("client_disagrees",),
+        "The client does not agree: a person talks to the therapist before anything is done.",
+    ),
+    Rule(
+        "ready", ASKS, always, "ready", (),
+        "Every rule is met: a person can carry it out with one click.",
+    ),
+    # Only an addition to a case that is itself a loose end comes this far.
+    Rule(
+        "anything else", ANY, always, "check", ("low_confidence",),
+        "No rule covers this: a person looks.",
+    ),
+)  # fmt: skip
+
+#: Rows that decide only when nothing above them holds, and otherwise have nothing to say.
+_LAST_RESORTS: Final = frozenset({"ready", "anything else"})
+
+_QUEUES: Final[dict[Kind, Queue]] = {
+    "cancellation": "cancellation",
+    "note_reason": "cancellation",
+    "referral": "referral",
+    "enquiry": "enquiry",
+    "other": "general",
+}
+
+
+def decide(
+    email: Email,
+    request: Request,
+    facts: CaseFacts,
+    now: datetime,
+    office: OfficeHours,
+    *,
+    certain_from: Thresholds = Thresholds(),
+) -> Decision:
+    """Queue, state, all blockers and all reasons for one request, as of *now*.
+
+    *request* is the whole case so far (see ``cases.merge``). Draft and alternatives are left empty:
+    ``replies.draft_reply`` and ``alternatives.rank`` add them. The same values always give the same
+    decision.
+    """
+    matter = _matter(email, request, facts, now, office, certain_from)
+    fired = _fired(matter)
+    first = fired[0]
+    due = None if matter.late or first.state in ("noted", "dismissed") else _due(matter, office)
+    proposed = _guarantee(matter, first.state)
+    return Decision(
+        queue=first.queue or queue_of(request, facts),
+        state=first.state,
+        blockers=tuple(dict.fromkeys(code for rule in fired for code in rule.blockers)),
+        deadline=due,
+        priority=_priority(matter, first.state, due, office),
+        reasons=(*(rule.reason for rule in fired), *_remarks(matter, proposed)),
+        safeguarding=request.risk == "urgent",
+        guarantee=proposed,
+    )
+
+
+def queue_of(request: Request, facts: CaseFacts) -> Queue:
+    """The queue of a request's kind; a loose update or withdrawal goes where its case is."""
+    kind = request.kind
+    if kind in LOOSE and facts.open_case:
+        kind = facts.open_case.request.kind
+    if queue := _QUEUES.get(kind):
+        return queue
+    return "referral" if _stage(request, facts) == "ongoing" else "cancellation"
+
+
+def _matter(
+    email: Email,
+    request: Request,
+    facts: CaseFacts,
+    now: datetime,
+    office: OfficeHours,
+    certain_from: Thresholds,
+) -> Matter:
+    session = facts.session
+    start = session.starts_at if session else local_time(request.session_time)
+    if session:
+        gone = session.status in ("held", "cancelled") or too_late(session.starts_at, now, office)
+    elif facts.registry_known:
+        gone = False  # which session it is comes first
+    elif start:
+        gone = too_late(start, now, office)
+    else:
+        day = local_date(request.session_time)
+        gone = day is not None and day < now.astimezone(office.tz).date()
+    # The work with a client is handed on whether or not a session is to come.
+    late_to_cancel = gone and request.kind in BOOKED
+    return Matter(email, request, facts, now, certain_from, start, late_to_cancel)
+
+
+def _fired(matter: Matter) -> list[Rule]:
+    kind = matter.request.kind
+    fired: list[Rule] = []
+    for rule in RULES:
+        if kind in rule.kinds and rule.when(matter):
+            if fired and rule.name in _LAST_RESORTS:
+                continue
+            fired.append(rule)
+    return fired
+
+
+def _due(matter: Matter, office: OfficeHours) -> datetime | None:
+    """Office notice before a session to come, wherever its start is known from."""
+    if matter.start is None or matter.start <= matter.now:
+        return None
+    return deadline(matter.start, office)
+
+
+def _priority(matter: Matter, state: State, due: datetime | None, office: OfficeHours) -> int:
+    """0 urgent risk; 1 due within a working day; 2 open fit work; 3 settled; 4 not about fit."""
+    if urgent(matter):
+        return 0
+    if state in ("dismissed", "noted", "withdrawn") or matter.request.kind == "other":
+        return 4 if state == "dismissed" else 3
+    near = due is not None and due - matter.now < timedelta(days=14)
+    if near and due and office_time(matter.now, due, office) <= _DUE_SOON:
+        return 1
+    return 2
+
+
+def _stage(request: Request, facts: CaseFacts) -> str:
+    return facts.session.stage if facts.session else request.session_stage
+
+
+def _guarantee(matter: Matter, state: State) -> Literal["", "proposed"]:
+    """Rule 5, for a person to confirm: an initial session, a fit reason, and a client who knows."""
+    told = matter.request.client_notification in ("discussed", "informed")
+    fits = matter.request.kind == "cancellation" and told and not no_reason(matter)
+    trusted = not (
+        sender_not_vouched_for(matter) or sender_unknown(matter) or session_of_somebody_else(matter)
+    )
+    initial = _stage(matter.request, matter.facts) == "initial"
+    open_state = state in ("ready", "awaiting_client", "awaiting_details", "check")
+    doubtful = urgent(matter) or automatic(matter) or matter.late or client_disagrees(matter)
+    if fits and trusted and initial and open_state and not doubtful:
+        return "proposed"
+    return ""
+
+
+def _remarks(matter: Matter, guarantee: str) -> list[str]:
+    """What no row says but a person should know before acting."""
+    request, facts = matter.request, matter.facts
+    said = list(facts.disagreements)
+    said += [f"{f.value}." for f in request.findings if f.label == "contradiction"]
+    if facts.session and facts.session.session_id not in request.session_ids:
+        said.append(f"{facts.session.session_id} was found without being named in the message.")
+    if facts.sender_is == "delegate":
+        said.append("Written by a delegate of the therapist.")
+    if facts.proposals:
+        said.append(f"Nearest: {', '.join(p.session_id for p in facts.proposals)}.")
+    if request.kind == "referral" and request.client_agreement == "unknown":
+        said.append("The message does not say whether the client agrees: ask when contacting them.")
+    if guarantee:
+        said.append(
+            "The Guarantee may apply: initial session, fit reason, client told. Confirm it."
+        )
+    elif request.guarantee_asked:
+        said.append("The Guarantee is asked about, but its conditions are not met so far.")
+    if request.risk == "concern":
+        said.append("Risk is mentioned that matters for matching.")
+    return said

@@ -1,0 +1,351 @@
+"""Draft replies: what a kind, competent colleague would write, for a person to read and send.
+
+The words are Jinja2 templates (``triage/templates/*.j2``, or operations' own copies) rendered in
+its sandbox; this module decides who may be answered, with which template, and what it may know.
+Somebody who is not the session's own, authenticated side never gets words that depend on whether a
+session exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from triage.cases import base_subject
+from triage.names import written
+from triage.phrasing import listed, moment_in_words, stated_time
+from triage.records import CaseFacts, Decision, Draft, Email, Request
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+#: Every template that a draft can come from. Those beginning with "_" are parts of these.
+TEMPLATES: Final = (
+    "awaiting_client",
+    "awaiting_details",
+    "enquiry",
+    "noted",
+    "safeguarding",
+    "session_needed",
+    "verify_sender",
+    "withdrawn",
+)
+_PARTS: Final = ("_letter", "_asks")
+_NO_REPLY: Final = re.compile(
+    r"^(?:(?:.*[-_.+])?(?:no|do-?not|dont|never)[-_.]?reply(?:[-_.+].*)?|mailer-daemon|postmaster"
+    r"|bounces?(?:[-_.+].*)?|notifications?|auto(?:mated|reply)?)@",
+    re.IGNORECASE,
+)
+_ORGANISATIONS: Final = frozenset(
+    "admin administration associates care centre center clinic counselling counseling dept desk "
+    "enquiries group health hello info limited llp ltd mail mailbox office practice psychology "
+    "psychotherapy reception rooms secretary service services support team therapies therapist "
+    "therapy wellbeing".split()
+)
+_KEPT_REFERENCES: Final = 20
+_SUBJECT_LENGTH: Final = 200
+
+
+class WordingError(ValueError):
+    """A template is missing, does not parse, or asks for a value that drafts do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The templates of one house style: plain text, so it travels between processes."""
+
+    sources: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_sources(cls, sources: Mapping[str, str]) -> Wording:
+        """From file stem to Jinja2 source; a ".j2" at the end of a name is taken off.
+
+        Every template is rendered once with sample values, so that a slip in an edited template
+        shows at the start and not when somebody needs the draft.
+
+        Raises:
+            WordingError: naming the template and, where known, the line.
+
+        """
+        plain = {name.removesuffix(".j2"): text for name, text in sources.items()}
+        missing = [name for name in (*TEMPLATES, *_PARTS) if name not in plain]
+        if missing:
+            raise WordingError(f"missing templates: {', '.join(missing)}")
+        wording = cls(tuple(sorted(plain.items())))
+        for name in TEMPLATES:
+            for values in _samples():
+                _render(wording, name, values)
+        return wording
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """All that a template may know, as ``reply``. Text is "" where there is nothing to say."""
+
+    greeting: str  # "Dear Marian" without the comma, or "Hello"
+    topic: str  # "your session with Imogen on Thursday 6 November"
+    client: str  # as the therapist named them, or "your client"
+    kind: str
+    notification: str
+    stage: str
+    missing: tuple[str, ...]  # codes: reason, issues, needs, session, in the order to ask
+    numbers: str  # session numbers as written that could not be matched
+    deadline: str  # "Wednesday 5 November at 4pm"
+    to_come: bool  # the session has not started yet
+    alternatives: bool
+    guarantee_asked: bool
+    concern: bool
+
+
+def draft_reply(
+    email: Email, request: Request, facts: CaseFacts, decision: Decision, wording: Wording
+) -> Draft | None:
+    """A reply to the sender for a person to send, or None where a person should write their own.
+
+    Never to a machine or a no-reply address; always to the From address and never to Reply-To.
+    """
+    name = template_for(email, request, facts, decision)
+    if name is None or not _may_be_answered(email):
+        return None
+    return Draft(
+        to=email.sender.email,
+        subject=_subject(email.subject),
+        body=_render(wording, name, _values(email, request, facts, decision, name)),
+        in_reply_to=email.message_id,
+        references=_references(email),
+        template=name,
+    )
+
+
+def template_for(
+    email: Email, request: Request, facts: CaseFacts, decision: Decision
+) -> str | None:
+    """Which template answers a decision; None where no prepared words are right."""
+    if email.automatic or decision.queue in ("general", "quarantine"):
+        return None
+    own_side = not {"sender_unverified", "not_session_owner"} & set(decision.blockers)
+    if decision.safeguarding:
+        return "safeguarding" if own_side and facts.registry_known else None
+    if "sender_unverified" in decision.blockers:
+        return "verify_sender"
+    if decision.state == "awaiting_client":
+        return "enquiry" if request.kind == "enquiry" else "awaiting_client"
+    if decision.state in ("awaiting_details", "noted", "withdrawn"):
+        asked = request.kind == "enquiry"
+        return "enquiry" if asked else str(decision.state)
+    return "session_needed" if _only_the_session_is_missing(facts, decision) else None
+
+
+_SESSION_CODES: Final = frozenset({"session_unknown", "session_ambiguous", "not_session_owner"})
+
+
+def _only_the_session_is_missing(facts: CaseFacts, decision: Decision) -> bool:
+    """Whether asking for the number would settle it: the same words whosever the session is."""
+    held_up = {*decision.blockers} & {"contradiction", "client_disagrees", "low_confidence"}
+    in_question = bool(_SESSION_CODES & set(decision.blockers))
+    return decision.state == "check" and facts.registry_known and in_question and not held_up
+
+
+def _may_be_answered(email: Email) -> bool:
+    if email.channel == "chat":
+        return not email.automatic
+    address = email.sender.email
+    return bool(address) and not _NO_REPLY.match(address)
+
+
+# --- what the words may know ---------------------------------------------------------------------
+
+
+def _values(
+    email: Email, request: Request, facts: CaseFacts, decision: Decision, name: str
+) -> Values:
+    client = _client_as_named(request)
+    own = name not in ("verify_sender", "session_needed")
+    start = facts.session.starts_at if facts.session and own else None
+    due = decision.deadline if own and facts.session else None
+    return Values(
+        greeting=greeting(email.sender.name),
+        topic=_topic(request, client),
+        client=client or "your client",
+        kind=request.kind,
+        notification=request.client_notification,
+        stage=_stage(request, facts, own=own),
+        missing=_missing(decision, name),
+        numbers=listed(_unmatched(request, facts)),
+        deadline=moment_in_words(due) if due else "",
+        to_come=start is not None and _is_later(start, email.sent_at),
+        alternatives=request.alternatives_requested,
+        guarantee_asked=request.guarantee_asked,
+        concern=request.risk == "concern",
+    )
+
+
+def _is_later(start: datetime, sent_at: datetime) -> bool:
+    return start > sent_at
+
+
+def _stage(request: Request, facts: CaseFacts, *, own: bool) -> str:
+    return facts.session.stage if facts.session and own else request.session_stage
+
+
+def _unmatched(request: Request, facts: CaseFacts) -> tuple[str, ...]:
+    """Numbers to ask about, alike for one that is unknown and one that is somebody else's."""
+    if facts.unknown_ids or facts.sender_is not in ("owner", "delegate"):
+        return request.session_ids
+    return ()
+
+
+_ASKED: Final = {"reason_missing": "reason", "issues_missing": "issues", "needs_missing": "needs"}
+
+
+def _missing(decision: Decision, name: str) -> tuple[str, ...]:
+    missing = [word for code, word in _ASKED.items() if code in decision.blockers]
+    if name == "noted":
+        missing = [word for word in missing if word == "reason"]
+    if name == "session_needed" or {"session_unknown", "session_ambiguous"} & {*decision.blockers}:
+        missing.append("session")
+    return tuple(missing)
+
+
+def _client_as_named(request: Request) -> str:
+    """The client in the therapist's own words, where those are a name."""
+    reference = " ".join((request.client_ref or "").split()).strip("'\"“”‘’ ")
+    name = written(reference)
+    return reference if name and name.capitalised and not reference[:3].lower() == "my " else ""
+
+
+def _topic(request: Request, client: str) -> str:
+    when = stated_time(request.session_time)
+    on_when = f" on {when}" if when else ""
+    if request.kind == "referral":
+        return f"your work with {client or 'your client'}"
+    if client:
+        return f"your session with {client}{on_when}"
+    if len(request.session_ids) == 1:
+        return f"session {request.session_ids[0]}{on_when}"
+    return f"your session{on_when}" if when else "your client"
+
+
+def greeting(name: str) -> str:
+    """ "Dear Marian", "Dear Dr Okafor" for a title with a surname alone, "Hello" for an office."""
+    plain = " ".join(re.sub(r"\(.*?\)|[\"“”]", " ", name).split())
+    if "," in plain:
+        last, _, first = plain.partition(",")
+        plain = last if _is_credential(first) else f"{first.strip()} {last.strip()}"
+    words = [w for w in plain.split() if not _is_credential(w)]
+    if not words or "@" in plain or _ORGANISATIONS & {w.lower().strip(".") for w in words}:
+        return "Hello"
+    title = words[0].rstrip(".") if words[0].rstrip(".").lower() in _TITLES else ""
+    rest = words[1:] if title else words
+    if title and len(rest) == 1:
+        return f"Dear {title} {_cased(rest[0])}"
+    first = next((w for w in rest if len(w.strip(".")) > 1), "")
+    return f"Dear {_cased(first)}" if first and first[0].isalpha() else "Hello"
+
+
+_TITLES: Final = frozenset("mr mrs ms miss mx dr prof professor rev".split())
+
+
+def _is_credential(word: str) -> bool:
+    """ "MBACP", "BSc", "(Hons)" after a name; not "JANE" in a name written in capitals."""
+    letters = re.sub(r"[^A-Za-z]", "", word.strip())
+    return bool(
+        re.fullmatch(
+            r"(?:MBACP|UKCP|BACP|BABCP|HCPC|NCPS|BPC|COSRT|Accred|Reg|Hons"
+            r"|BA|BSc|MA|MSc|MPhil|PhD|DClinPsy|PGDip|Dip\w*|CPsychol)+",
+            letters,
+        )
+    )
+
+
+def _cased(word: str) -> str:
+    """Names written all in capitals or all small get a capital; others stay as their owner has it."""
+    return word.title() if word.isupper() or word.islower() else word
+
+
+def _subject(subject: str) -> str:
+    base = base_subject(subject)[:_SUBJECT_LENGTH].rstrip()
+    return f"Re: {base}" if base else "Re: your message"
+
+
+def _references(email: Email) -> tuple[str, ...]:
+    """RFC 5322 section 3.6.4, kept to the first and the latest where a thread grew long."""
+    before = email.references or ((email.in_reply_to,) if email.in_reply_to else ())
+    chain = tuple(dict.fromkeys(r for r in (*before, email.message_id) if r))
+    if len(chain) <= _KEPT_REFERENCES:
+        return chain
+    return chain[:1] + chain[1 - _KEPT_REFERENCES :]
+
+
+# --- Jinja2 --------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _compiled(sources: tuple[tuple[str, str], ...]) -> dict[str, Template]:
+    from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError  # noqa: PLC0415 - heavy
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - heavy
+
+    environment = ImmutableSandboxedEnvironment(
+        loader=DictLoader(dict(sources)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - plain text mail, never HTML
+        auto_reload=False,
+    )
+    try:
+        return {name: environment.get_template(name) for name in dict(sources)}
+    except TemplateSyntaxError as error:
+        raise WordingError(
+            f"template {error.name}, line {error.lineno}: {error.message}"
+        ) from error
+
+
+def _render(wording: Wording, name: str, values: Values) -> str:
+    from jinja2 import TemplateError  # noqa: PLC0415 - heavy
+
+    try:
+        text = _compiled(wording.sources)[name].render(reply=values)
+    except TemplateError as error:
+        raise WordingError(f"template {name}: {error.message}") from error
+    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _samples() -> list[Values]:
+    """Values that reach every branch of the templates as shipped."""
+    samples = []
+    asks: tuple[tuple[str, ...], ...] = ((), ("reason",), ("reason", "issues", "needs", "session"))
+    for notification in (
+        "unknown",
+        "not_informed",
+        "planned",
+        "asks_team",
+        "informed",
+        "discussed",
+    ):
+        for missing in asks:
+            for kind in ("cancellation", "referral", "enquiry", "note_reason"):
+                full = len(missing) > 1
+                samples.append(
+                    Values(
+                        greeting="Dear Alex",
+                        topic="your session with Sam",
+                        client="Sam",
+                        kind=kind,
+                        notification=notification,
+                        stage="initial" if full else "ongoing",
+                        missing=missing,
+                        numbers="HT-000000" if full else "",
+                        deadline="Monday 3 November at 4pm" if full else "",
+                        to_come=full,
+                        alternatives=full,
+                        guarantee_asked=full,
+                        concern=full,
+                    )
+                )
+    return samples
