@@ -1,0 +1,337 @@
+"""One batch: what was read and decided, collected in memory and stored in a single transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from store.audit import AuditEvent, sealed_row
+from store.directory import RegistryDirectory
+from store.joining import OpenCases, load
+from store.rows import Rows, present
+from store.schema import ledger, messages, quarantine
+from store.values import client_id, decision_json, details_json, facts_json, request_json
+from triage.records import CaseFacts, Cursor, Decision, Email, MessageKey, OpenCase, Request
+
+CLOSED: Final = frozenset({"done", "withdrawn", "dismissed"})
+
+#: A message with several requests counts as the first of these that one of them is in.
+_PRESSING: Final = ("cancellation", "referral", "enquiry", "general", "quarantine")
+
+
+class Outcome(NamedTuple):
+    """What was made of one request; the case it joins, or None for a case of its own."""
+
+    request: Request
+    facts: CaseFacts
+    decision: Decision
+    joined_case_id: int | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """The ledger's counters while we hold it."""
+
+    message_id: int
+    case_id: int
+    decision_id: int
+    audit_id: int
+    audit_hash: str
+
+
+class Batch:
+    """Everything added here is stored together when the batch ends, or not at all.
+
+    A batch holds the writer's turn from its first moment: fetch, keep and read messages before it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        directory: RegistryDirectory,
+        *,
+        now: datetime,
+        run_id: int | None,
+        actor: str,
+    ) -> None:
+        self.directory = directory
+        self._connection = connection
+        self._now, self._run_id, self._actor = now, run_id, actor
+        self._turn = take_turn(connection)
+        self._open_cases = OpenCases(connection, now)
+        self._is_stored: dict[str, bool] = {}
+        self._is_quarantined: dict[str, bool] = {}
+        self._rows = Rows()
+
+    def prefetch(
+        self, readings: Sequence[tuple[Email, Sequence[Request]]], digests: Iterable[str] = ()
+    ) -> None:
+        """Fetch in one query per table what deciding on these messages will ask for."""
+        self._look_up(digests)
+        self.directory.prefetch(readings)
+        marks = {
+            ("session", name) for _, asks in readings for ask in asks for name in ask.session_ids
+        }
+        for email, _ in readings:
+            marks.add(("sender", email.sender.email))
+            marks.update(("thread", name) for name in (email.in_reply_to, *email.references))
+            writers = self.directory.therapists_at(email.sender.email)
+            marks.update(("therapist", writer.therapist_id) for writer in writers)
+        self._open_cases.prefetch(marks)
+
+    def seen(self, digest: str) -> bool:
+        """Whether the same mail is in the store already, from this or any other folder."""
+        self._look_up([digest])
+        return self._is_stored[digest] or self._is_quarantined[digest]
+
+    def open_cases(
+        self,
+        sender: str,
+        therapist_id: str,
+        session_ids: Iterable[str] = (),
+        thread_ids: Iterable[str] = (),
+    ) -> list[OpenCase]:
+        """The open cases that share sender, therapist, a session or a thread, oldest first.
+
+        Cases that this batch has made are among them. Sharing a session or thread proves nothing:
+        a stranger can name both.
+        """
+        marks = [("sender", sender), ("therapist", therapist_id)]
+        marks += [("session", name) for name in session_ids]
+        marks += [("thread", name) for name in thread_ids]
+        return self._open_cases.candidates(marks)
+
+    def add(
+        self,
+        key: MessageKey,
+        digest: str,
+        email: Email,
+        outcomes: Iterable[Outcome],
+        *,
+        reader_version: str = "",
+    ) -> tuple[int, ...]:
+        """Store a message with what was decided on each of its requests; the ids of its cases.
+
+        A message that is in the store already adds nothing but the place it was seen at. A
+        quarantined one leaves quarantine.
+        """
+        self._look_up([digest])
+        if self._is_stored[digest]:
+            self.already_known(key, digest)
+            return ()
+        outcomes = tuple(Outcome(*outcome) for outcome in outcomes)
+        message_id = self._add_message(digest, email, outcomes)
+        self._rows.places.append((key, digest, "stored"))
+        event = "retried" if self._is_quarantined[digest] else "received"
+        if self._is_quarantined[digest]:
+            self._rows.released.append(digest)
+            self._is_quarantined[digest] = False
+        self._tell(event, message_id=message_id, digest=digest)
+        return tuple(
+            self._add_outcome(message_id, email, outcome, reader_version) for outcome in outcomes
+        )
+
+    def already_known(self, key: MessageKey, digest: str) -> None:
+        """Remember that mail we have was seen at *key* too; nothing else comes of it."""
+        self._rows.places.append((key, digest, "known"))
+
+    def vanished(self, key: MessageKey, why: str = "vanished") -> None:
+        """Put *key* behind us though its bytes were never had: it was deleted before we came."""
+        self._rows.places.append((key, "", why))
+        self._tell("vanished", why=why, uid=key.uid, uidvalidity=key.uidvalidity)
+
+    def quarantine(self, key: MessageKey, digest: str, cause: str, detail: str = "") -> None:
+        """Set a message aside that could not be read; again, to count one more attempt."""
+        self._look_up([digest])
+        again = self._is_quarantined[digest]
+        self._tell("retry_failed" if again else "quarantined", digest=digest, cause=cause)
+        row = {"cause": cause, "detail": detail, "tried_at": self._now}
+        if digest in self._rows.quarantined:
+            self._rows.quarantined[digest].update(row)
+        elif again:
+            self._rows.requarantined[digest] = {"the_digest": digest, **row}
+        else:
+            self._is_quarantined[digest] = True
+            self._rows.places.append((key, digest, "quarantined"))
+            self._rows.quarantined[digest] = {
+                "digest": digest,
+                "place": (key.source, key.folder),
+                "uidvalidity": key.uidvalidity,
+                "uid": key.uid,
+                "attempts": 1,
+                "quarantined_at": self._now,
+                **row,
+            }
+
+    def advance(self, cursor: Cursor) -> None:
+        """Move the folder's cursor; under one UIDVALIDITY it never goes back."""
+        self._rows.cursors[cursor.source, cursor.folder] = cursor
+
+    def flush(self) -> None:
+        """Write all that was collected; called once, by the end of the batch."""
+        self._rows.write(self._connection, self._run_id)
+        turn = self._turn
+        self._connection.execute(
+            update(ledger).values(
+                message_id=turn.message_id,
+                case_id=turn.case_id,
+                decision_id=turn.decision_id,
+                audit_id=turn.audit_id,
+                audit_hash=turn.audit_hash,
+            )
+        )
+
+    def _look_up(self, digests: Iterable[str]) -> None:
+        new = [digest for digest in dict.fromkeys(digests) if digest not in self._is_stored]
+        for table, known in ((messages, self._is_stored), (quarantine, self._is_quarantined)):
+            known.update(dict.fromkeys(new, False))
+            known.update(dict.fromkeys(present(self._connection, table.c.digest, new), True))
+
+    def _add_message(self, digest: str, email: Email, outcomes: Sequence[Outcome]) -> int:
+        self._is_stored[digest] = True
+        self._turn.message_id += 1
+        queues = {outcome.decision.queue for outcome in outcomes}
+        self._rows.messages.append(
+            {
+                "id": self._turn.message_id,
+                "digest": digest,
+                "message_id": email.message_id,
+                "sender": email.sender.email,
+                "authenticated": email.authentication.passed,
+                "sent_at": email.sent_at,
+                "stored_at": self._now,
+                "queue": next((queue for queue in _PRESSING if queue in queues), "general"),
+                "automatic": email.automatic,
+                "channel": email.channel,
+                "subject": email.subject,
+                "new_text": email.new_text,
+                "quoted_text": email.quoted_text,
+                "signature": email.signature,
+                "details": details_json(email),
+                "run_id": self._run_id,
+            }
+        )
+        return self._turn.message_id
+
+    def _add_outcome(
+        self, message_id: int, email: Email, outcome: Outcome, reader_version: str
+    ) -> int:
+        self._turn.decision_id += 1
+        joined = outcome.joined_case_id is not None
+        case = self._joined(outcome, email) if joined else self._opened(outcome, email)
+        is_open = outcome.decision.state not in CLOSED
+        self._open_cases.put(case, is_open=is_open)
+        self._put_case(case, email, outcome, new=not joined)
+        self._rows.decisions.append(
+            {
+                "id": self._turn.decision_id,
+                "case_id": case.case_id,
+                "message_id": message_id,
+                "decided_at": self._now,
+                "reader_version": reader_version,
+                "request": request_json(outcome.request),
+                "facts": facts_json(outcome.facts),
+                "decision": decision_json(outcome.decision),
+            }
+        )
+        self._tell(
+            "joined" if joined else "decided",
+            case_id=case.case_id,
+            message_id=message_id,
+            decision_id=self._turn.decision_id,
+            queue=outcome.decision.queue,
+            state=outcome.decision.state,
+        )
+        return case.case_id
+
+    def _opened(self, outcome: Outcome, email: Email) -> OpenCase:
+        facts = outcome.facts
+        self._turn.case_id += 1
+        return OpenCase(
+            case_id=self._turn.case_id,
+            sender=email.sender.email,
+            authenticated=email.authentication.passed,
+            therapist_id=facts.therapist.therapist_id if facts.therapist else "",
+            session_id=facts.session.session_id if facts.session else "",
+            client_id=client_id(facts),
+            state=outcome.decision.state,
+            request=outcome.request,
+            message_ids=(email.message_id,),
+        )
+
+    def _joined(self, outcome: Outcome, email: Email) -> OpenCase:
+        case_id, facts = outcome.joined_case_id or 0, outcome.facts
+        case = self._open_cases.get(case_id)
+        if case is None:
+            [case] = load(self._connection, [case_id])
+        return replace(
+            case,
+            therapist_id=facts.therapist.therapist_id if facts.therapist else case.therapist_id,
+            session_id=facts.session.session_id if facts.session else case.session_id,
+            client_id=client_id(facts) or case.client_id,
+            state=outcome.decision.state,
+            request=outcome.request,
+            message_ids=(*case.message_ids, email.message_id),
+        )
+
+    def _put_case(self, case: OpenCase, email: Email, outcome: Outcome, *, new: bool) -> None:
+        decision = outcome.decision
+        changes: dict[str, object] = {
+            "queue": decision.queue,
+            "state": decision.state,
+            "open": decision.state not in CLOSED,
+            "blockers": f";{';'.join(decision.blockers)};",
+            "kind": outcome.request.kind,
+            "session_id": case.session_id,
+            "therapist_id": case.therapist_id,
+            "client_id": case.client_id,
+            "sender_authenticated": email.authentication.passed,
+            "safeguarding": decision.safeguarding,
+            "priority": decision.priority,
+            "deadline": decision.deadline,
+            "guarantee": decision.guarantee,
+            "changed_at": self._now,
+            "decision_id": self._turn.decision_id,
+        }
+        rows = self._rows
+        if new:
+            first = {"id": case.case_id, "opened_at": self._now, "version": 1}
+            opener = {"sender": case.sender, "authenticated": case.authenticated}
+            rows.new_cases[case.case_id] = {**first, **opener, **changes}
+        elif case.case_id in rows.new_cases:
+            rows.new_cases[case.case_id].update(changes)
+        else:
+            rows.changed_cases[case.case_id] = {"the_id": case.case_id, **changes}
+
+    def _tell(
+        self,
+        event: str,
+        *,
+        case_id: int | None = None,
+        message_id: int | None = None,
+        **detail: object,
+    ) -> None:
+        turn = self._turn
+        turn.audit_id += 1
+        happened = AuditEvent(
+            turn.audit_id, self._now, self._actor, event, case_id, message_id, detail
+        )
+        row = sealed_row(turn.audit_hash, happened)
+        turn.audit_hash = str(row["hash"])
+        self._rows.audit.append(row)
+
+
+def take_turn(connection: Connection) -> Turn:
+    """Wait for the writer's turn; it lasts until the transaction ends."""
+    query = select(
+        ledger.c.message_id,
+        ledger.c.case_id,
+        ledger.c.decision_id,
+        ledger.c.audit_id,
+        ledger.c.audit_hash,
+    )
+    return Turn(*connection.execute(query.with_for_update()).one())

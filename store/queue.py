@@ -1,0 +1,229 @@
+"""What people look at: queues, cases with their whole story, messages, quarantine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, select
+
+from store.audit import AuditEvent, event_from
+from store.rows import AT_ONCE
+from store.schema import AnyRow, audit, cases, decisions, folders, messages, quarantine, raws
+from store.values import decision_from, email_from, proposals_from, request_from
+from triage.records import Decision, Email, MessageKey, Proposal, Request
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case as a queue shows it: where it stands, why, and what to do next.
+
+    ``request`` is the request as last merged, ``decision`` the last one made on it.
+    """
+
+    case_id: int
+    therapist_id: str
+    session_id: str
+    client_id: str
+    sender: str
+    sender_authenticated: bool
+    opened_at: datetime
+    changed_at: datetime
+    version: int
+    request: Request
+    decision: Decision
+    proposals: tuple[Proposal, ...]
+    message_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as it was read, and where its bytes are."""
+
+    id: int
+    digest: str
+    email: Email
+    queue: str
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """One decision of a case's history, and the message that brought it."""
+
+    id: int
+    message: int | None
+    decided_at: datetime
+    reader_version: str
+    request: Request
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStory:
+    """Everything about one case, in order of arrival."""
+
+    case: CaseRow
+    messages: tuple[StoredMessage, ...]
+    decisions: tuple[StoredDecision, ...]
+    audit: tuple[AuditEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A message that could not be read; its bytes are under ``digest``."""
+
+    key: MessageKey
+    digest: str
+    received_at: datetime | None  # None where the bytes are gone
+    cause: str
+    detail: str
+    attempts: int
+    quarantined_at: datetime
+    tried_at: datetime
+
+
+def case_rows(connection: Connection, query: Select[Any]) -> list[CaseRow]:
+    """The cases that *query* (made by ``cases_query``) selects, in its order."""
+    rows = connection.execute(query).all()
+    threads = _threads(connection, [row.id for row in rows])
+    return [_case_row(row, threads[row.id]) for row in rows]
+
+
+def cases_query(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Cases with their last decision, the most pressing first."""
+    return (
+        select(cases, decisions.c.request, decisions.c.facts, decisions.c.decision)
+        .join_from(cases, decisions, decisions.c.id == cases.c.decision_id)
+        .where(*conditions)
+        .order_by(
+            cases.c.safeguarding.desc(),
+            cases.c.priority,
+            cases.c.deadline.is_(None),
+            cases.c.deadline,
+            cases.c.id,
+        )
+    )
+
+
+def queue_conditions(
+    *,
+    queue: str | None,
+    state: str | None,
+    blocker: str | None,
+    due_before: datetime | None,
+    include_closed: bool,
+) -> list[ColumnElement[bool]]:
+    # What is left to the ordinary inbox is shown to those who ask for it.
+    wanted = [cases.c.queue != "general" if queue is None else cases.c.queue == queue]
+    if state is not None:
+        wanted.append(cases.c.state == state)
+    if blocker is not None:
+        wanted.append(cases.c.blockers.contains(f";{blocker};", autoescape=True))
+    if due_before is not None:
+        wanted.append(cases.c.deadline < due_before)
+    if not include_closed and state is None:
+        wanted.append(cases.c.open)
+    return wanted
+
+
+def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
+    return CaseRow(
+        case_id=row.id,
+        therapist_id=row.therapist_id,
+        session_id=row.session_id,
+        client_id=row.client_id,
+        sender=row.sender,
+        sender_authenticated=row.sender_authenticated,
+        opened_at=row.opened_at,
+        changed_at=row.changed_at,
+        version=row.version,
+        request=request_from(row.request),
+        decision=decision_from(row.decision),
+        proposals=proposals_from(row.facts),
+        message_ids=tuple(message_ids),
+    )
+
+
+def _threads(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for start in range(0, len(ids), AT_ONCE):
+        query = (
+            select(decisions.c.case_id, messages.c.message_id)
+            .join_from(decisions, messages, messages.c.id == decisions.c.message_id)
+            .where(decisions.c.case_id.in_(ids[start : start + AT_ONCE]))
+            .order_by(decisions.c.id)
+        )
+        for case_id, message_id in connection.execute(query):
+            if message_id not in found[case_id]:
+                found[case_id].append(message_id)
+    return found
+
+
+def case_story(connection: Connection, case_id: int) -> CaseStory | None:
+    """The case with its messages, decisions and audit rows, None where there is none."""
+    found = case_rows(connection, cases_query(cases.c.id == case_id))
+    if not found:
+        return None
+    history = connection.execute(
+        select(decisions).where(decisions.c.case_id == case_id).order_by(decisions.c.id)
+    ).all()
+    ids = {row.message_id for row in history}
+    mail = connection.execute(
+        select(messages).where(messages.c.id.in_(ids)).order_by(messages.c.id)
+    )
+    told = connection.execute(
+        select(audit)
+        .where((audit.c.case_id == case_id) | audit.c.message_id.in_(ids))
+        .order_by(audit.c.id)
+    )
+    # A message of two requests is told of in both cases, each with its own events only.
+    events = [event_from(row) for row in told if row.case_id in {None, case_id}]
+    return CaseStory(
+        case=found[0],
+        messages=tuple(stored_message(row) for row in mail),
+        decisions=tuple(_stored_decision(row) for row in history),
+        audit=tuple(events),
+    )
+
+
+def stored_message(row: AnyRow) -> StoredMessage:
+    return StoredMessage(row.id, row.digest, email_from(row), row.queue, row.stored_at)
+
+
+def _stored_decision(row: AnyRow) -> StoredDecision:
+    return StoredDecision(
+        row.id,
+        row.message_id,
+        row.decided_at,
+        row.reader_version,
+        request_from(row.request),
+        decision_from(row.decision),
+    )
+
+
+def quarantined(connection: Connection, *conditions: ColumnElement[bool]) -> list[Quarantined]:
+    """Messages in quarantine, the longest there first."""
+    query = (
+        select(quarantine, folders.c.source, folders.c.folder, raws.c.received_at)
+        .join_from(quarantine, folders)
+        .join(raws, raws.c.digest == quarantine.c.digest, isouter=True)
+        .where(*conditions)
+        .order_by(quarantine.c.quarantined_at, quarantine.c.digest)
+    )
+    return [
+        Quarantined(
+            MessageKey(row.source, row.folder, row.uidvalidity, row.uid),
+            row.digest,
+            row.received_at,
+            row.cause,
+            row.detail,
+            row.attempts,
+            row.quarantined_at,
+            row.tried_at,
+        )
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,165 @@
+"""The rows that a batch collects, and the order in which they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from store.database import insert_new
+from store.schema import (
+    audit,
+    cases,
+    clean,
+    decisions,
+    folders,
+    messages,
+    places,
+    quarantine,
+)
+from triage.records import Cursor, MessageKey
+
+#: Both databases limit the parameters of one statement; this is far below either limit.
+AT_ONCE = 5_000
+
+_Row = dict[str, Any]
+
+
+def present(connection: Connection, column: ColumnElement[str], values: Iterable[str]) -> set[str]:
+    """Those of *values* that *column* holds."""
+    wanted, found = list(values), set[str]()
+    for start in range(0, len(wanted), AT_ONCE):
+        query = select(column).where(column.in_(wanted[start : start + AT_ONCE]))
+        found.update(connection.scalars(query))
+    return found
+
+
+def folder_ids(
+    connection: Connection, names: Iterable[tuple[str, str]], *, create: bool
+) -> dict[tuple[str, str], int]:
+    """The row numbers of folders by (source, folder); unknown ones are made or left out."""
+    wanted = sorted(set(names))
+    if create and wanted:
+        rows = [{"source": source, "folder": folder} for source, folder in wanted]
+        connection.execute(insert_new(connection, folders), rows)
+    sources = {clean(source) for source, _ in wanted}
+    query = select(folders.c.source, folders.c.folder, folders.c.id)
+    found = {
+        (source, folder): number
+        for source, folder, number in connection.execute(query.where(folders.c.source.in_(sources)))
+    }
+    cleaned = {name: (clean(name[0]), clean(name[1])) for name in wanted}
+    return {name: found[there] for name, there in cleaned.items() if there in found}
+
+
+@dataclass(slots=True)
+class Rows:
+    """What one batch will write."""
+
+    places: list[tuple[MessageKey, str, str]] = field(default_factory=list)  # key, digest, outcome
+    messages: list[_Row] = field(default_factory=list)
+    new_cases: dict[int, _Row] = field(default_factory=dict)
+    changed_cases: dict[int, _Row] = field(default_factory=dict)
+    decisions: list[_Row] = field(default_factory=list)
+    audit: list[_Row] = field(default_factory=list)
+    quarantined: dict[str, _Row] = field(default_factory=dict)  # by digest
+    requarantined: dict[str, _Row] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+    cursors: dict[tuple[str, str], Cursor] = field(default_factory=dict)
+
+    def write(self, connection: Connection, run_id: int | None) -> None:
+        self._write_quarantine(connection)
+        _insert(connection, messages, self.messages)
+        _insert(connection, cases, self.new_cases.values())
+        if self.changed_cases:
+            connection.execute(_change_case(), list(self.changed_cases.values()))
+        _insert(connection, decisions, self.decisions)
+        _insert(connection, audit, self.audit)
+        self._write_places(connection, run_id)
+
+    def _write_places(self, connection: Connection, run_id: int | None) -> None:
+        names = {(key.source, key.folder) for key, _, _ in self.places} | self.cursors.keys()
+        if not names:
+            return
+        numbers = folder_ids(connection, names, create=True)
+        rows = [
+            {
+                "folder_id": numbers[key.source, key.folder],
+                "uidvalidity": key.uidvalidity,
+                "uid": key.uid,
+                "digest": digest,
+                "outcome": outcome,
+                "run_id": run_id,
+            }
+            for key, digest, outcome in self.places
+        ]
+        if rows:
+            # A place that is behind us already stays as it was first told.
+            connection.execute(insert_new(connection, places), rows)
+        for name, cursor in self.cursors.items():
+            _advance(connection, numbers[name], cursor)
+
+    def _write_quarantine(self, connection: Connection) -> None:
+        if self.released:
+            gone = quarantine.c.digest.in_(self.released)
+            connection.execute(delete(quarantine).where(gone))
+        rows = self.quarantined.values()
+        numbers = folder_ids(connection, {row["place"] for row in rows}, create=True)
+        for row in rows:
+            row["folder_id"] = numbers[row.pop("place")]
+        _insert(connection, quarantine, rows)
+        if self.requarantined:
+            connection.execute(_change_quarantine(), list(self.requarantined.values()))
+
+
+def _insert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _change_case() -> Update:
+    kept = {"id", "sender", "authenticated", "opened_at", "version"}
+    changed: _Row = {
+        column.name: bindparam(column.name) for column in cases.c if column.name not in kept
+    }
+    return (
+        update(cases)
+        .where(cases.c.id == bindparam("the_id"))
+        .values(version=cases.c.version + 1, **changed)
+    )
+
+
+def _change_quarantine() -> Update:
+    changed: _Row = {name: bindparam(name) for name in ("cause", "detail", "tried_at")}
+    return (
+        update(quarantine)
+        .where(quarantine.c.digest == bindparam("the_digest"))
+        .values(attempts=quarantine.c.attempts + 1, **changed)
+    )
+
+
+def _advance(connection: Connection, number: int, cursor: Cursor) -> None:
+    found = connection.execute(
+        select(folders.c.uidvalidity, folders.c.uid).where(folders.c.id == number)
+    ).one()
+    uid = cursor.uid
+    if found.uidvalidity == cursor.uidvalidity:
+        uid = max(uid, found.uid)
+    connection.execute(
+        update(folders)
+        .where(folders.c.id == number)
+        .values(uidvalidity=cursor.uidvalidity, uid=uid, since=cursor.since)
+    )

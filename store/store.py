@@ -1,0 +1,416 @@
+"""The store: everything that outlives a run, behind one door.
+
+Raw bytes are kept before anybody tries to read them. Message, cursor, case and audit rows commit
+together or not at all. What was stored once is never stored twice, whatever is fetched again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+
+from sqlalchemy import func, insert, select, update
+
+from store import leases
+from store.audit import first_broken
+from store.batch import Batch, take_turn
+from store.database import Database, insert_new, migrated, open_database
+from store.directory import RegistryDirectory, Shelf
+from store.leases import Lease
+from store.queue import (
+    CaseRow,
+    CaseStory,
+    Quarantined,
+    StoredMessage,
+    case_rows,
+    case_story,
+    cases_query,
+    quarantined,
+    queue_conditions,
+    stored_message,
+)
+from store.registry import ImportReport, Kind, RegistryFile, import_rows
+from store.rows import AT_ONCE, folder_ids, present
+from store.schema import (
+    HEAD,
+    AnyRow,
+    cases,
+    folders,
+    messages,
+    places,
+    quarantine,
+    raws,
+    registry_imports,
+    runs,
+)
+from triage.records import Cursor, Directory, MessageKey, RawMessage
+
+#: zlib's fastest: mail shrinks to a third, and the disk is waited for longer than the processor.
+_COMPRESSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the messages of a run; ``vanished`` ones were never fetched."""
+
+    fetched: int = 0
+    queued: int = 0
+    general: int = 0
+    quarantined: int = 0
+    already_known: int = 0
+    vanished: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        return self.fetched == self.queued + self.general + self.quarantined + self.already_known
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as recorded; ``finished_at`` is None while it works, and after it was killed."""
+
+    run_id: int
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    sources: tuple[str, ...]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What operations watch."""
+
+    schema: str
+    messages: int
+    open_cases: int
+    open_by_queue: Mapping[str, int]
+    quarantined: int
+    oldest_open_at: datetime | None
+    last_run: Run | None
+    last_success_at: datetime | None
+    registry_imported_at: datetime | None
+
+
+def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
+    """The store at *url*, ``sqlite:///PATH`` or ``postgresql+psycopg://…``, its schema up to date.
+
+    Args:
+        url: Where the database is.
+        migrate: Whether an older or empty database may be brought up to date.
+        wait: Seconds to wait for another writer before giving up.
+
+    Raises:
+        StoreError: The database cannot be used; the message is one line saying why.
+
+    """
+    database = open_database(url, wait=wait)
+    try:
+        migrated(database, migrate=migrate)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)
+
+
+class Store:
+    """Every question to the database and every change of it; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shelf = Shelf()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Runs and leases
+
+    def start_run(self, sources: Iterable[str], now: datetime) -> int:
+        """Record that a run begins; its number."""
+        row = insert(runs).values(started_at=now, status="running", sources=list(sources))
+        with self._database.writing() as connection:
+            return int(connection.scalars(row.returning(runs.c.id)).one())
+
+    def finish_run(self, run_id: int, tally: Tally, now: datetime, status: str = "done") -> None:
+        """Record how a run ended; a tally that does not add up is said in its status."""
+        if not tally.adds_up:
+            status = f"{status}, does not add up"
+        row = update(runs).where(runs.c.id == run_id)
+        with self._database.writing() as connection:
+            connection.execute(row.values(finished_at=now, status=status, **asdict(tally)))
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The latest runs, newest first."""
+        with self._database.reading() as connection:
+            query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+            return [_run(row) for row in connection.execute(query)]
+
+    def lease(self, name: str, owner: str, ttl: timedelta) -> Lease:
+        """The right to work on *name* (a mailbox), until released or *ttl* after the last batch.
+
+        Raises:
+            LeaseHeldError: Another run is at work there.
+
+        """
+        return leases.take(self._database, name, owner, ttl)
+
+    # Mail
+
+    def cursor(self, source: str, folder: str) -> Cursor | None:
+        """How far a folder was read, None before its first batch."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(folders).where(folders.c.source == source, folders.c.folder == folder)
+            ).one_or_none()
+        if row is None or row.uidvalidity is None:
+            return None
+        return Cursor(source, folder, row.uidvalidity, row.uid, row.since)
+
+    def known(self, keys: Iterable[MessageKey]) -> set[MessageKey]:
+        """Those of *keys* that are behind us."""
+        wanted = list(keys)
+        with self._database.reading() as connection:
+            names = {(key.source, key.folder) for key in wanted}
+            numbers = folder_ids(connection, names, create=False)
+            asked: dict[tuple[int, int], dict[int, MessageKey]] = {}
+            for key in wanted:
+                if number := numbers.get((key.source, key.folder)):
+                    asked.setdefault((number, key.uidvalidity), {})[key.uid] = key
+            found: set[MessageKey] = set()
+            for (number, uidvalidity), by_uid in asked.items():
+                uids = sorted(by_uid)
+                for start in range(0, len(uids), AT_ONCE):
+                    query = select(places.c.uid).where(
+                        places.c.folder_id == number,
+                        places.c.uidvalidity == uidvalidity,
+                        places.c.uid.in_(uids[start : start + AT_ONCE]),
+                    )
+                    found.update(by_uid[uid] for uid in connection.scalars(query))
+        return found
+
+    def same_mail(self, digests: Iterable[str]) -> set[str]:
+        """Those of *digests* that are messages or in quarantine: not to be read again."""
+        wanted = set(digests)
+        with self._database.reading() as connection:
+            return present(connection, messages.c.digest, wanted) | present(
+                connection, quarantine.c.digest, wanted
+            )
+
+    def keep_raw(self, raw_messages: Sequence[RawMessage]) -> None:
+        """Commit the bytes as served, before anybody tries to read them; each mail once."""
+        now = datetime.now(UTC)
+        # In one order for everybody, so that two that keep the same mail cannot deadlock.
+        rows = [
+            {
+                "digest": raw.digest,
+                "received_at": raw.received_at,
+                "kept_at": now,
+                "size": len(raw.content),
+                "codec": "zlib",
+                "content": zlib.compress(raw.content, _COMPRESSION),
+            }
+            for raw in sorted(raw_messages, key=lambda raw: raw.digest)
+        ]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(insert_new(connection, raws), rows)
+
+    def raw(self, digest: str) -> bytes | None:
+        """The bytes as served, None where they were never kept or are purged."""
+        with self._database.reading() as connection:
+            content = connection.scalar(select(raws.c.content).where(raws.c.digest == digest))
+        return None if content is None else zlib.decompress(content)
+
+    @contextmanager
+    def batch(
+        self,
+        lease: Lease | None = None,
+        *,
+        now: datetime | None = None,
+        run_id: int | None = None,
+        actor: str = "run",
+    ) -> Iterator[Batch]:
+        """One transaction: all that is added commits at its end, or nothing if anything is raised.
+
+        Raises:
+            LeaseLostError: *lease* was taken over by another run; nothing was stored.
+
+        """
+        with self._database.writing() as connection:
+            if lease is not None:
+                lease.hold(connection)
+
+            @contextmanager
+            def same_connection() -> Iterator[Any]:
+                yield connection
+
+            directory = RegistryDirectory(same_connection, self._shelf)
+            moment = now or datetime.now(UTC)
+            batch = Batch(connection, directory, now=moment, run_id=run_id, actor=actor)
+            yield batch
+            batch.flush()
+
+    # What people look at
+
+    def queue(
+        self,
+        *,
+        queue: str | None = None,
+        state: str | None = None,
+        blocker: str | None = None,
+        due_before: datetime | None = None,
+        limit: int | None = None,
+        include_closed: bool = False,
+    ) -> list[CaseRow]:
+        """Open cases, safeguarding first, then by priority and deadline.
+
+        What is left to the ordinary inbox is listed under ``queue="general"`` alone. Asking for a
+        closed state lists closed cases.
+        """
+        conditions = queue_conditions(
+            queue=queue,
+            state=state,
+            blocker=blocker,
+            due_before=due_before,
+            include_closed=include_closed,
+        )
+        with self._database.reading() as connection:
+            return case_rows(connection, cases_query(*conditions).limit(limit))
+
+    def case(self, case_id: int) -> CaseStory | None:
+        """One case with its messages, decisions and audit rows."""
+        with self._database.reading() as connection:
+            return case_story(connection, case_id)
+
+    def message(self, message: int | str) -> StoredMessage | None:
+        """A message by its number here, or by its Message-ID (the latest, if several claim it)."""
+        column = messages.c.id if isinstance(message, int) else messages.c.message_id
+        query = select(messages).where(column == message).order_by(messages.c.id.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else stored_message(row)
+
+    def quarantined(
+        self,
+        *,
+        cause: str | None = None,
+        before: datetime | None = None,
+        digest: str | None = None,
+    ) -> list[Quarantined]:
+        """Messages that could not be read; retry one by ``batch.add`` or ``batch.quarantine``.
+
+        Args:
+            cause: Only those set aside for this cause.
+            before: Only those set aside before this time.
+            digest: Only those whose digest starts so.
+
+        """
+        conditions = []
+        if cause is not None:
+            conditions.append(quarantine.c.cause == cause)
+        if before is not None:
+            conditions.append(quarantine.c.quarantined_at < before)
+        if digest is not None:
+            conditions.append(quarantine.c.digest.startswith(digest, autoescape=True))
+        with self._database.reading() as connection:
+            return quarantined(connection, *conditions)
+
+    # The booking registry
+
+    def directory(self) -> Directory:
+        """The registry as it is now; remembers what it was asked, so take a new one per task."""
+        return RegistryDirectory(self._database.reading, self._shelf)
+
+    def import_registry(
+        self,
+        *,
+        therapists: RegistryFile | None = None,
+        clients: RegistryFile | None = None,
+        sessions: RegistryFile | None = None,
+        now: datetime,
+        full: bool = True,
+    ) -> list[ImportReport]:
+        """Bring the registry up to these files, all of them or none.
+
+        Args:
+            therapists: Rows with the columns of DESIGN's table, as are the next two.
+            clients: The clients.
+            sessions: The booked sessions.
+            now: The time of the import.
+            full: Whether a row that is missing from its file is gone; else files hold changes only.
+
+        Raises:
+            StoreError: A full file holds no good row.
+
+        """
+        files: dict[Kind, RegistryFile | None] = {
+            "therapists": therapists,
+            "clients": clients,
+            "sessions": sessions,
+        }
+        with self._database.writing() as connection:
+            take_turn(connection)
+            return [
+                import_rows(connection, kind, file, now=now, full=full)
+                for kind, file in files.items()
+                if file is not None
+            ]
+
+    def registry_age(self, now: datetime) -> timedelta | None:
+        """Time since the last import, None where there never was one."""
+        with self._database.reading() as connection:
+            latest = connection.scalar(select(func.max(registry_imports.c.imported_at)))
+        return None if latest is None else now - latest
+
+    # Health
+
+    def counts(self) -> Counts:
+        """Figures for ``health``: backlog, quarantine, the last run."""
+        with self._database.reading() as connection:
+            by_queue = connection.execute(
+                select(cases.c.queue, func.count())
+                .where(cases.c.open, cases.c.queue != "general")
+                .group_by(cases.c.queue)
+            )
+            open_by_queue = {row[0]: row[1] for row in by_queue}
+            last = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
+            done = select(func.max(runs.c.finished_at)).where(runs.c.status == "done")
+            open_since = select(func.min(cases.c.opened_at)).where(
+                cases.c.open, cases.c.queue != "general"
+            )
+            return Counts(
+                schema=HEAD,
+                messages=connection.scalar(select(func.count()).select_from(messages)) or 0,
+                open_cases=sum(open_by_queue.values()),
+                open_by_queue=open_by_queue,
+                quarantined=connection.scalar(select(func.count()).select_from(quarantine)) or 0,
+                oldest_open_at=connection.scalar(open_since),
+                last_run=None if last is None else _run(last),
+                last_success_at=connection.scalar(done),
+                registry_imported_at=connection.scalar(
+                    select(func.max(registry_imports.c.imported_at))
+                ),
+            )
+
+    def first_broken_audit_row(self) -> int | None:
+        """The first row of the audit trail that was tampered with, None when it is whole."""
+        with self._database.writing() as connection:
+            turn = take_turn(connection)
+            return first_broken(connection, (turn.audit_id, turn.audit_hash))
+
+
+def _run(row: AnyRow) -> Run:
+    tally = Tally(
+        row.fetched, row.queued, row.general, row.quarantined, row.already_known, row.vanished
+    )
+    return Run(row.id, row.started_at, row.finished_at, row.status, tuple(row.sources), tally)
