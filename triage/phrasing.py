@@ -81,18 +81,18 @@ def in_words(code: str) -> str:
 
 
 def listed(items: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Items as a sentence has them: a, b and c."""
     *most, last = tuple(items) or ("",)
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def day_in_words(day: date) -> str:
-    """ "Thursday 6 November", whatever locale the process runs in."""
+    """As in Thursday 6 November, whatever locale the process runs in."""
     return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]}"
 
 
 def moment_in_words(moment: datetime) -> str:
-    """ "Thursday 6 November at 7pm", in London time."""
+    """As in Thursday 6 November at 7pm, in London time."""
     local = moment.astimezone(london())
     minutes = f".{local.minute:02d}" if local.minute else ""
     half = "am" if local.hour < 12 else "pm"

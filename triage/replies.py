@@ -40,12 +40,13 @@ _NO_REPLY: Final = re.compile(
     r"|bounces?(?:[-_.+].*)?|notifications?|auto(?:mated|reply)?)@",
     re.IGNORECASE,
 )
-_ORGANISATIONS: Final = frozenset(
-    "admin administration associates care centre center clinic counselling counseling dept desk "
-    "enquiries group health hello info limited llp ltd mail mailbox office practice psychology "
-    "psychotherapy reception rooms secretary service services support team therapies therapist "
-    "therapy wellbeing".split()
-)
+_ORGANISATIONS: Final = frozenset((
+    "admin", "administration", "associates", "care", "center", "centre", "clinic", "counseling",
+    "counselling", "dept", "desk", "enquiries", "group", "health", "hello", "info", "limited",
+    "llp", "ltd", "mail", "mailbox", "office", "practice", "psychology", "psychotherapy",
+    "reception", "rooms", "secretary", "service", "services", "support", "team", "therapies",
+    "therapist", "therapy", "wellbeing",
+))  # fmt: skip
 _KEPT_REFERENCES: Final = 20
 _SUBJECT_LENGTH: Final = 200
 
@@ -95,7 +96,8 @@ class Values:
     missing: tuple[str, ...]  # codes: reason, issues, needs, session, in the order to ask
     numbers: str  # session numbers as written that could not be matched
     deadline: str  # "Wednesday 5 November at 4pm"
-    to_come: bool  # the session has not started yet
+    late: bool  # too late to cancel
+    to_come: bool  # late or not, the session had not started when the message was sent
     alternatives: bool
     guarantee_asked: bool
     concern: bool
@@ -177,6 +179,7 @@ def _values(
         missing=_missing(decision, name),
         numbers=listed(_unmatched(request, facts)),
         deadline=moment_in_words(due) if due else "",
+        late="session_past" in decision.blockers or request.kind == "note_reason",
         to_come=start is not None and _is_later(start, email.sent_at),
         alternatives=request.alternatives_requested,
         guarantee_asked=request.guarantee_asked,
@@ -215,7 +218,7 @@ def _client_as_named(request: Request) -> str:
     """The client in the therapist's own words, where those are a name."""
     reference = " ".join((request.client_ref or "").split()).strip("'\"“”‘’ ")
     name = written(reference)
-    return reference if name and name.capitalised and not reference[:3].lower() == "my " else ""
+    return reference if name and name.capitalised and reference[:3].lower() != "my " else ""
 
 
 def _topic(request: Request, client: str) -> str:
@@ -231,7 +234,7 @@ def _topic(request: Request, client: str) -> str:
 
 
 def greeting(name: str) -> str:
-    """ "Dear Marian", "Dear Dr Okafor" for a title with a surname alone, "Hello" for an office."""
+    """How to begin: Dear Marian; Dear Dr Okafor for title and surname alone; Hello to an office."""
     plain = " ".join(re.sub(r"\(.*?\)|[\"“”]", " ", name).split())
     if "," in plain:
         last, _, first = plain.partition(",")
@@ -247,11 +250,11 @@ def greeting(name: str) -> str:
     return f"Dear {_cased(first)}" if first and first[0].isalpha() else "Hello"
 
 
-_TITLES: Final = frozenset("mr mrs ms miss mx dr prof professor rev".split())
+_TITLES: Final = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "rev"])
 
 
 def _is_credential(word: str) -> bool:
-    """ "MBACP", "BSc", "(Hons)" after a name; not "JANE" in a name written in capitals."""
+    """Whether it is letters after a name (MBACP, BSc) and not a name written in capitals."""
     letters = re.sub(r"[^A-Za-z]", "", word.strip())
     return bool(
         re.fullmatch(
@@ -263,7 +266,7 @@ def _is_credential(word: str) -> bool:
 
 
 def _cased(word: str) -> str:
-    """Names written all in capitals or all small get a capital; others stay as their owner has it."""
+    """Names all in capitals or all small get one capital; others stay as their owner has them."""
     return word.title() if word.isupper() or word.islower() else word
 
 
@@ -286,15 +289,15 @@ def _references(email: Email) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _compiled(sources: tuple[tuple[str, str], ...]) -> dict[str, Template]:
-    from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError  # noqa: PLC0415 - heavy
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - heavy
+    from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         loader=DictLoader(dict(sources)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - plain text mail, never HTML
+        autoescape=False,  # plain text mail, never HTML
         auto_reload=False,
     )
     try:
@@ -306,7 +309,7 @@ def _compiled(sources: tuple[tuple[str, str], ...]) -> dict[str, Template]:
 
 
 def _render(wording: Wording, name: str, values: Values) -> str:
-    from jinja2 import TemplateError  # noqa: PLC0415 - heavy
+    from jinja2 import TemplateError
 
     try:
         text = _compiled(wording.sources)[name].render(reply=values)
@@ -342,6 +345,7 @@ def _samples() -> list[Values]:
                         missing=missing,
                         numbers="HT-000000" if full else "",
                         deadline="Monday 3 November at 4pm" if full else "",
+                        late=kind == "note_reason",
                         to_come=full,
                         alternatives=full,
                         guarantee_asked=full,
