@@ -256,7 +256,7 @@ class Batch:
             sender=email.sender.email,
             authenticated=email.authentication.passed,
             therapist_id=facts.therapist.therapist_id if facts.therapist else "",
-            session_id=facts.session.session_id if facts.session else "",
+            session_id=_session_id(outcome),
             client_id=client_id(facts),
             state=outcome.decision.state,
             request=outcome.request,
@@ -271,7 +271,7 @@ class Batch:
         return replace(
             case,
             therapist_id=facts.therapist.therapist_id if facts.therapist else case.therapist_id,
-            session_id=facts.session.session_id if facts.session else case.session_id,
+            session_id=_session_id(outcome) or case.session_id,
             client_id=client_id(facts) or case.client_id,
             state=outcome.decision.state,
             request=outcome.request,
@@ -323,6 +323,14 @@ class Batch:
         row = sealed_row(turn.audit_hash, happened)
         turn.audit_hash = str(row["hash"])
         self._rows.audit.append(row)
+
+
+def _session_id(outcome: Outcome) -> str:
+    if outcome.facts.session:
+        return outcome.facts.session.session_id
+    # Without a registry the sender's word is all there is; the decision says so.
+    named = () if outcome.facts.registry_known else outcome.request.session_ids
+    return named[0] if len(named) == 1 else ""
 
 
 def take_turn(connection: Connection) -> Turn:

@@ -170,10 +170,12 @@ def _settle_sqlite(connection: DBAPIConnection, path: Path, wait: float) -> None
     for pragma, value in wanted.items():
         cursor.execute(f"PRAGMA {pragma}={value}")
         cursor.execute(f"PRAGMA {pragma}")
-        [found] = cursor.fetchone()
-        if found != value:
+        found = cursor.fetchall()
+        if [*map(tuple, found)] != [(value,)]:
             # A file system without shared memory, such as a network share, cannot do WAL.
-            raise StoreError(f"database {path} cannot be used safely: {pragma} stays {found!r}")
+            raise StoreError(
+                f"database {path} cannot be used safely: {pragma} stays {found[0][0]!r}"
+            )
     cursor.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
@@ -63,6 +63,10 @@ class Tally:
     quarantined: int = 0
     already_known: int = 0
     vanished: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        mine, theirs = astuple(self), astuple(other)
+        return Tally(*(a + b for a, b in zip(mine, theirs, strict=True)))
 
     @property
     def adds_up(self) -> bool:
