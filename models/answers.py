@@ -1,0 +1,213 @@
+"""The requests of a message as the models read them, each answer with the words it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from models import decisions as d
+from models.features import Floats
+from models.heads import MARKS, SIGNALS, Scores
+from triage.labels import CODE_SETS, NOTIFICATIONS
+from triage.records import Finding, Request, Span
+
+if TYPE_CHECKING:
+    from models.views import View
+    from triage.grouping import Group
+
+#: Kinds for which the guideline wants a reason; "unspecified" where none is found.
+NEEDS_REASON: Final = frozenset(("cancellation", "referral", "note_reason"))
+#: Kinds whose reasons, needs and notification the guideline leaves empty.
+BARE: Final = frozenset(("withdrawal", "other"))
+CLEARED: Final = ("discussed", "informed")
+_SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """Every decision's probabilities for a batch of requests, one row each."""
+
+    kind: Floats
+    told: Floats
+    stage: Floats
+    flags: Mapping[str, Floats]
+    codes: Mapping[str, Floats]  # requests x codes of the field, less "unspecified"
+
+
+def weigh_up(decisions: d.Decisions, evidence: d.Evidence) -> Probabilities:
+    """Apply all decisions to *evidence*."""
+    kinds = decisions.kind.log_probabilities(d.kind_features(evidence))
+    flags = d.flag_features(evidence, kinds)
+    return Probabilities(
+        kind=np.exp(kinds),
+        told=np.exp(decisions.told.log_probabilities(d.told_features(evidence, kinds))),
+        stage=np.exp(decisions.stage.log_probabilities(d.stage_features(evidence, kinds))),
+        flags={
+            name: np.exp(decision.log_probabilities(flags))
+            for name, decision in decisions.flags.items()
+        },
+        codes={
+            name: code_probabilities(
+                decision, d.code_features(evidence, name, decisions.reliability)
+            )
+            for name, decision in decisions.codes.items()
+        },
+    )
+
+
+def code_probabilities(decision: d.Decision, features: Floats) -> Floats:
+    flat = features.reshape(-1, features.shape[-1])
+    held: Floats = np.exp(decision.log_probabilities(flat)[:, 1]).reshape(features.shape[:2])
+    return held
+
+
+def answer(
+    decisions: d.Decisions, views: Sequence[View], scores: Scores, version: str
+) -> list[tuple[Request, ...]]:
+    """One tuple of requests per view, every field filled in."""
+    evidence = d.gather(views, scores)
+    probabilities = weigh_up(decisions, evidence)
+    found: list[tuple[Request, ...]] = []
+    row = 0
+    for number, view in enumerate(views):
+        requests = []
+        for group in view.groups:
+            case = _Case(
+                view, group, row, int(scores.rows[number]), evidence, probabilities, version
+            )
+            requests.append(_request(case, decisions))
+            row += 1
+        found.append(tuple(requests))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One request in the making."""
+
+    view: View
+    group: Group
+    row: int
+    first_sentence: int
+    evidence: d.Evidence
+    probabilities: Probabilities
+    version: str
+
+    def sentence(self, head: str, column: int) -> Span:
+        """The words of the request's sentence that says *column* of *head* loudest."""
+        index = int(self.evidence.where[head][self.row, column]) - self.first_sentence
+        sentence = self.view.reading.sentences[index]
+        text = getattr(self.view.reading.email, sentence.part)[sentence.start : sentence.end]
+        return Span(sentence.part, sentence.start, sentence.end, text)
+
+    def model(self, name: str) -> str:
+        return f"model:{name}@{self.version}"
+
+
+def _request(case: _Case, decisions: d.Decisions) -> Request:
+    p = case.probabilities
+    kind = decisions.kind.labels[int(p.kind[case.row].argmax())]
+    fields: dict[str, Any] = {"kind": kind, "confidence": round(float(p.kind[case.row].max()), 4)}
+    findings = [_kind_finding(case, kind, fields["confidence"]), *_rule_findings(case)]
+    risk, sure = _choose(decisions.flags["risk"], p.flags["risk"][case.row])
+    fields["risk"] = risk
+    if risk != "none":
+        span = case.sentence("says", _SAYS[f"risk:{risk}"])
+        findings.append(Finding("risk", risk, span, case.model("risk"), sure))
+    if kind not in BARE:
+        for name, value, more in _details(case, decisions, kind):
+            fields[name] = value
+            findings += more
+    return Request(
+        session_ids=case.group.session_ids,
+        client_ref=case.group.client_ref,
+        session_time=case.group.session_time,
+        findings=tuple(findings),
+        **fields,
+    )
+
+
+def _details(
+    case: _Case, decisions: d.Decisions, kind: str
+) -> Iterator[tuple[str, Any, list[Finding]]]:
+    p, row = case.probabilities, case.row
+    stage, _ = _choose(decisions.stage, p.stage[row])
+    yield "session_stage", stage, []
+    yield from _told(case, decisions)
+    for name in ("alternatives_requested", "guarantee_asked", "client_agreement"):
+        value, sure = _choose(decisions.flags[name], p.flags[name][row])
+        findings = []
+        if value not in {"false", "unknown"}:
+            span = case.sentence("says", _SAYS[f"{name}:{value}"])
+            findings.append(Finding(name, value, span, case.model(name), sure))
+        yield name, value == "true" if value in {"true", "false"} else value, findings
+    for name in CODE_SETS:
+        codes = _codes(case, decisions, name, kind)
+        findings = [
+            Finding(
+                name, code, case.sentence("says", _SAYS[f"{name}:{code}"]), case.model(name), sure
+            )
+            for code, sure in codes
+        ]
+        if name == "fit_reasons" and not codes and kind in NEEDS_REASON:
+            yield name, ("unspecified",), []
+        else:
+            yield name, tuple(code for code, _ in codes), findings
+
+
+def _choose(decision: d.Decision, probabilities: Floats) -> tuple[str, float]:
+    best = int(probabilities.argmax())
+    return decision.labels[best], round(float(probabilities[best]), 4)
+
+
+def choose_told(probabilities: Floats, clear: float) -> str:
+    """The class to answer; a client counts as told only where that is at least *clear* likely.
+
+    Being wrong there cancels a session that nobody told the client of; a needless check costs a
+    minute.
+    """
+    order = [NOTIFICATIONS[i] for i in np.argsort(-probabilities, kind="stable")]
+    told = sum(float(probabilities[NOTIFICATIONS.index(name)]) for name in CLEARED)
+    return next(name for name in order if name not in CLEARED or told >= clear)
+
+
+def _told(case: _Case, decisions: d.Decisions) -> Iterator[tuple[str, Any, list[Finding]]]:
+    probabilities = case.probabilities.told[case.row]
+    value = choose_told(probabilities, decisions.thresholds["clear"])
+    yield_words, findings = "", []
+    if value != "unknown":
+        place = NOTIFICATIONS.index(value)
+        span = case.sentence("told", place)
+        yield_words = span.text
+        sure = round(float(probabilities[place]), 4)
+        findings = [Finding("client_notification", value, span, case.model("told"), sure)]
+    yield "client_notification", value, findings
+    yield "notification_evidence", yield_words, []
+
+
+def _codes(case: _Case, decisions: d.Decisions, name: str, kind: str) -> list[tuple[str, float]]:
+    """The codes of field *name* that hold, likeliest first."""
+    likely = case.probabilities.codes[name][case.row]
+    codes = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
+    held = [
+        i for i in np.argsort(-likely, kind="stable") if likely[i] >= decisions.thresholds[name]
+    ]
+    if not held and name == "fit_reasons" and kind in NEEDS_REASON:
+        top = int(likely.argmax())
+        held = [top] if likely[top] >= decisions.thresholds["any_reason"] else []
+    return [(codes[i], round(float(likely[i]), 4)) for i in held]
+
+
+def _kind_finding(case: _Case, kind: str, sure: float) -> Finding:
+    column = _SAYS.get(f"kind:{kind}")
+    span = None if column is None else case.sentence("says", column)
+    return Finding("kind", kind, span, case.model("kind"), sure)
+
+
+def _rule_findings(case: _Case) -> list[Finding]:
+    """What the rules resolved: ids, client and time."""
+    names = {"session_ids", "client_ref", "session_time"}
+    return [m.finding() for m in case.group.mentions if m.label in names and m.counts]

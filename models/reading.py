@@ -1,0 +1,130 @@
+"""Reading mail: the rules and the released model behind one door.
+
+``load_reader()`` gives the reader in use; where the model is refused, ``rules_only()`` still reads
+ids, names, times and phrases, with confidences so low that a person looks at everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from models.registry import RELEASED, ModelRefusedError, load, promoted
+from models.views import load_language, look
+from triage.labels import CODE_SETS
+from triage.records import Email, Finding, Request
+
+if TYPE_CHECKING:
+    from models.train import Model
+    from models.views import View
+
+__all__ = ["ModelRefusedError", "Reader", "load_reader", "rules_only"]
+
+#: Mail is scored so many messages at a time; more would only cost memory.
+_BATCH: Final = 200
+#: What the rules alone are worth: below every threshold, so that all goes to a person.
+_RULES_CONFIDENCE: Final = 0.1
+_ASKS_TO_STOP: Final = re.compile(
+    r"\b(?:cancel|cancell?ed|cancellation|take (?:it|this|him|her|them) off|stand down)\b", re.I
+)
+_ASKS_TO_MOVE: Final = re.compile(
+    r"\b(?:refer(?:ral|red)?|move (?:him|her|them)|another therapist|ending|hand (?:him|her) over)\b",
+    re.I,
+)
+
+
+class Reader:
+    """Reads messages into requests. ``version`` names what it reads with."""
+
+    def __init__(self, model: Model | None, version: str) -> None:
+        self._model = model
+        self._language = load_language()
+        self.version = version
+
+    def read(self, emails: Sequence[Email]) -> list[tuple[Request, ...]]:
+        """The requests of each message, in order; every message has at least one.
+
+        The same messages give the same requests, however they are batched. Automatic mail is one
+        ``other`` request.
+        """
+        found: list[tuple[Request, ...]] = []
+        for first in range(0, len(emails), _BATCH):
+            found += self._read_batch(emails[first : first + _BATCH])
+        return found
+
+    def _read_batch(self, emails: Sequence[Email]) -> list[tuple[Request, ...]]:
+        views = [look(self._language, email) for email in emails if not email.automatic]
+        by_person = iter(self._answer(views))
+        return [_automatic(email) if email.automatic else next(by_person) for email in emails]
+
+    def _answer(self, views: Sequence[View]) -> list[tuple[Request, ...]]:
+        if not views:
+            return []
+        if self._model is None:
+            return [tuple(_by_rules(view)) for view in views]
+        from models.answers import answer  # noqa: PLC0415 - loads scipy
+        from models.heads import score  # noqa: PLC0415 - as above
+
+        scores = score(self._model.heads, views)
+        return answer(self._model.decisions, views, scores, self.version)
+
+
+def load_reader(
+    release: str | None = None, *, fast: bool = False, folder: Path = RELEASED
+) -> Reader:
+    """The reader of *release*, or of the promoted one.
+
+    *fast* leaves out what a release offers beyond its linear models; today there is nothing to leave
+    out. Raises ModelRefusedError when any file differs from what was released, or the release does
+    not fit this program.
+    """
+    del fast  # for releases with an encoder
+    version = release or promoted(folder)
+    model, manifest = load(folder / version)
+    return Reader(model, manifest.version)
+
+
+def rules_only() -> Reader:
+    """A reader that uses no model; all it says is for a person to check."""
+    return Reader(None, "rules")
+
+
+def _automatic(email: Email) -> tuple[Request, ...]:
+    finding = Finding("kind", "other", None, f"rule:automatic:{email.automatic}", 0.99)
+    return (Request(kind="other", confidence=0.99, findings=(finding,)),)
+
+
+def _by_rules(view: View) -> list[Request]:
+    email = view.reading.email
+    text = f"{email.subject}\n{email.new_text}"
+    requests = []
+    for group in view.groups:
+        held = [m for m in group.mentions if m.counts]
+        codes: dict[str, Any] = {
+            name: tuple(dict.fromkeys(m.value for m in held if m.label == name))
+            for name in CODE_SETS
+        }
+        fit = bool(codes["fit_reasons"] or codes["presenting_issues"])
+        stop, move = _ASKS_TO_STOP.search(text), _ASKS_TO_MOVE.search(text)
+        kind = "cancellation" if fit and stop else "referral" if fit and move else "enquiry"
+        if not (fit or stop or move):
+            kind = "other"
+        requests.append(
+            Request(
+                kind=kind,
+                session_ids=group.session_ids,
+                client_ref=group.client_ref,
+                session_time=group.session_time,
+                confidence=_RULES_CONFIDENCE,
+                findings=tuple(_doubtful(m.finding()) for m in held),
+                **(codes if kind != "other" else {}),
+            )
+        )
+    return requests
+
+
+def _doubtful(finding: Finding) -> Finding:
+    confidence = min(finding.confidence, _RULES_CONFIDENCE)
+    return Finding(finding.label, finding.value, finding.span, finding.source, confidence)

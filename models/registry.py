@@ -1,0 +1,244 @@
+"""Released models: versioned folders that are read only when every byte is as it was written.
+
+A release holds plain arrays and JSON; nothing in it is ever executed. ``manifest.json`` names the
+SHA-256 of each file, the data it was trained on, the seed, the library versions and the metrics.
+``PROMOTED`` in the folder above names the version in use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from models.decisions import Decision, Decisions
+from models.features import Featuriser, Shape
+from models.heads import HEADS, MARKS, SIGNALS, Head, Heads
+from models.train import Model
+from triage.labels import CODE_SETS
+
+RELEASED: Final = Path(__file__).parent / "released"
+#: Raised whenever a release of an older layout could no longer be read or would read differently.
+FORMAT: Final = 1
+_PROMOTED: Final = "PROMOTED"
+_ARRAYS: Final = "weights.npz"
+_TEXTS: Final = "model.json"
+_LIBRARIES: Final = ("numpy", "scipy", "scikit-learn", "spacy")
+#: Weights below this share of a head's largest are left out: they change no answer.
+_NEGLIGIBLE: Final = 0.03
+
+
+class ModelRefusedError(Exception):
+    """The release cannot be trusted or does not fit this program; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a release says about itself."""
+
+    version: str
+    format: int
+    created: str  # ISO 8601, UTC
+    seed: int
+    data: str  # SHA-256 of the corpora
+    labels: str  # SHA-256 of the label vocabularies
+    libraries: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    files: Mapping[str, str]  # name to SHA-256
+
+
+def labels_digest() -> str:
+    """Changes whenever a label is added, renamed or moved: old weights then mean something else."""
+    heads = [[plan.name, plan.labels] for plan in HEADS]
+    return hashlib.sha256(json.dumps([heads, SIGNALS, MARKS]).encode()).hexdigest()
+
+
+def promoted(folder: Path = RELEASED) -> str:
+    """The version in use. Raises ModelRefusedError where none is named."""
+    try:
+        return (folder / _PROMOTED).read_text(encoding="utf-8").strip()
+    except OSError:
+        raise ModelRefusedError(f"{folder} names no promoted model") from None
+
+
+def promote(version: str, folder: Path = RELEASED) -> None:
+    """Put *version* into use; it must be readable."""
+    load(folder / version)
+    (folder / _PROMOTED).write_text(f"{version}\n", encoding="utf-8")
+
+
+def releases(folder: Path = RELEASED) -> list[Manifest]:
+    """The manifests of all releases, oldest first; unreadable ones are left out."""
+    found = []
+    for path in sorted(folder.glob("*/manifest.json")):
+        try:
+            found.append(_manifest(path.parent))
+        except ModelRefusedError:
+            continue
+    return sorted(found, key=lambda m: (m.created, m.version))
+
+
+def release(
+    model: Model, folder: Path, *, version: str, seed: int, data: str, metrics: Mapping[str, Any]
+) -> Manifest:
+    """Write *model* to the new folder *folder*; the manifest comes last, so that none is half."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {_ARRAYS: _arrays(model), _TEXTS: _texts(model)}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    manifest = Manifest(
+        version=version,
+        format=FORMAT,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        data=data,
+        labels=labels_digest(),
+        libraries={name: installed(name) for name in _LIBRARIES},
+        metrics=metrics,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    text = json.dumps({name: getattr(manifest, name) for name in Manifest.__slots__}, indent=1)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def load(folder: Path) -> tuple[Model, Manifest]:
+    """The model in *folder*, after every hash has matched. Raises ModelRefusedError."""
+    manifest = _manifest(folder)
+    if manifest.format != FORMAT:
+        raise ModelRefusedError(f"{folder} has format {manifest.format}, wanted {FORMAT}")
+    if manifest.labels != labels_digest():
+        raise ModelRefusedError(f"{folder} was trained for other labels than this program's")
+    if set(manifest.files) != {_ARRAYS, _TEXTS}:
+        raise ModelRefusedError(f"{folder}/manifest.json must name {_ARRAYS} and {_TEXTS} alone")
+    contents = {name: _verified(folder / name, digest) for name, digest in manifest.files.items()}
+    try:
+        return _model(contents[_ARRAYS], json.loads(contents[_TEXTS])), manifest
+    except (KeyError, ValueError, TypeError) as error:
+        reason = f"{folder} cannot be read: {type(error).__name__}"
+        raise ModelRefusedError(reason) from error
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(**fields)
+    except OSError:
+        raise ModelRefusedError(f"{path} cannot be read") from None
+    except (ValueError, TypeError):
+        raise ModelRefusedError(f"{path} is not a manifest") from None
+
+
+def _verified(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise ModelRefusedError(f"{path} cannot be read") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ModelRefusedError(f"{path} is not the file that was released")
+    return content
+
+
+def _arrays(model: Model) -> bytes:
+    arrays: dict[str, Any] = {
+        "vocabulary": model.heads.featuriser.vocabulary,
+        "idf.sentence": model.heads.sentence_idf.astype(np.float16),
+        "idf.request": model.heads.request_idf.astype(np.float16),
+        "reliability": model.decisions.reliability,
+    }
+    for name, head in model.heads.heads.items():
+        arrays |= _sparse(f"head.{name}", head.weights)
+        arrays[f"head.{name}.bias"] = head.bias
+        if head.before is not None:
+            arrays |= _sparse(f"head.{name}.before", head.before)
+    for name, decision in _decisions(model.decisions).items():
+        arrays[f"decision.{name}.weights"] = decision.weights
+        arrays[f"decision.{name}.bias"] = decision.bias
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _sparse(name: str, weights: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The weights that matter, by column: a column's rows ascend, so small steps compress well."""
+    from scipy import sparse  # noqa: PLC0415 - training only
+
+    kept = np.where(np.abs(weights) >= _NEGLIGIBLE * np.abs(weights).max(axis=0), weights, 0)
+    matrix = sparse.csc_matrix(kept)
+    matrix.sort_indices()
+    return {
+        f"{name}.data": matrix.data.astype(np.float16),
+        f"{name}.rows": np.diff(matrix.indices, prepend=0).astype(np.int32),
+        f"{name}.ends": matrix.indptr.astype(np.int32),
+        f"{name}.shape": np.asarray(weights.shape),
+    }
+
+
+def _dense(arrays: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
+    weights = np.zeros(tuple(arrays[f"{name}.shape"]), dtype=np.float32)
+    ends = arrays[f"{name}.ends"]
+    columns = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    weights[np.cumsum(arrays[f"{name}.rows"]), columns] = arrays[f"{name}.data"]
+    return weights
+
+
+def _texts(model: Model) -> bytes:
+    shape = model.heads.featuriser.shape
+    content = {
+        "shape": {"longest": shape.longest, "characters": shape.characters, "rarest": shape.rarest},
+        "known": sorted(model.heads.featuriser.known),
+        "labels": {name: dec.labels for name, dec in _decisions(model.decisions).items()},
+        "thresholds": model.decisions.thresholds,
+    }
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _decisions(decisions: Decisions) -> dict[str, Decision]:
+    named = {"kind": decisions.kind, "told": decisions.told, "stage": decisions.stage}
+    return named | dict(decisions.flags) | dict(decisions.codes)
+
+
+def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    heads = Heads(
+        featuriser=Featuriser(Shape(**texts["shape"]), texts["known"], arrays["vocabulary"]),
+        sentence_idf=arrays["idf.sentence"].astype(np.float32),
+        request_idf=arrays["idf.request"].astype(np.float32),
+        heads={plan.name: _head(arrays, plan.name, plan.labels) for plan in HEADS},
+    )
+    named = {
+        name: Decision(
+            tuple(labels), arrays[f"decision.{name}.weights"], arrays[f"decision.{name}.bias"]
+        )
+        for name, labels in texts["labels"].items()
+    }
+    answers = Decisions(
+        kind=named.pop("kind"),
+        told=named.pop("told"),
+        stage=named.pop("stage"),
+        codes={name: named.pop(name) for name in CODE_SETS},
+        flags=named,
+        thresholds=texts["thresholds"],
+        reliability=arrays["reliability"],
+    )
+    return Model(heads, answers)
+
+
+def _head(arrays: Mapping[str, Any], name: str, labels: tuple[str, ...]) -> Head:
+    before = f"head.{name}.before"
+    return Head(
+        labels=labels,
+        weights=_dense(arrays, f"head.{name}"),
+        bias=arrays[f"head.{name}.bias"],
+        before=_dense(arrays, before) if f"{before}.data" in arrays else None,
+    )

@@ -1,0 +1,154 @@
+"""What the heads are to learn, worked out from labels, evidence and sentence banks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from models.corpus import Example, Quotes, Sentence
+from models.features import Floats
+from models.heads import HEADS, KIND_SIGNALS, MARKS, SIGNALS, Targets
+from models.views import View, pair_groups, sentences_with
+from triage.labels import CODE_SETS, KINDS, NOTIFICATIONS, STAGES
+from triage.records import Request
+
+#: Kinds whose other fields are labelled; the rest carry none by the guideline.
+CALLS_FOR: Final = frozenset(("cancellation", "referral", "note_reason", "enquiry", "update"))
+_UNKNOWN: Final = NOTIFICATIONS.index("unknown")
+#: A sentence beside the evidence may well say the same; so its "unknown" counts for less.
+_BESIDE_EVIDENCE: Final = 0.5
+_FLAGS: Final = ("alternatives_requested", "guarantee_asked")
+_SIGNAL: Final = {name: place for place, name in enumerate(SIGNALS)}
+
+
+def signals_of(request: Request) -> set[str]:
+    """The labels of *request* as signals "field:code"."""
+    found = {f"{name}:{code}" for name in CODE_SETS for code in getattr(request, name)}
+    found |= {f"{name}:true" for name in _FLAGS if getattr(request, name)}
+    found |= {f"risk:{request.risk}", f"client_agreement:{request.client_agreement}"}
+    return found & set(SIGNALS)
+
+
+def targets_of(
+    examples: Sequence[Example], views: Sequence[View], bank: Sequence[Sentence]
+) -> dict[str, Targets]:
+    """Targets of every head, by its name; rows as ``fit_heads`` lays them out."""
+    told, said = _sentence_targets(examples, views, bank)
+    request_level = _request_targets(examples, views)
+    found = {"told": told, "says": said, **request_level}
+    return {plan.name: found[plan.name] for plan in HEADS}
+
+
+def _sentence_targets(
+    examples: Sequence[Example], views: Sequence[View], bank: Sequence[Sentence]
+) -> tuple[Targets, Targets]:
+    told: list[float] = []
+    told_weights: list[float] = []
+    said: list[Floats] = []
+    for example, view in zip(examples, views, strict=True):
+        labels, weight = _told_by_sentence(example, view)
+        told += labels
+        told_weights += weight
+        said.append(_said_by_sentence(example, view))
+    for sentence in bank:
+        label = sentence.labels.get("client_notification")
+        told.append(np.nan if label is None else NOTIFICATIONS.index(label))
+        told_weights.append(1.0)
+        said.append(_said_by_bank(sentence)[None, :])
+    values = np.asarray(told, dtype=np.float32)[:, None]
+    matrix = np.concatenate(said)
+    return (
+        Targets(values, np.asarray(told_weights, dtype=np.float32)),
+        Targets(matrix, np.ones(len(matrix), dtype=np.float32)),
+    )
+
+
+def _told_by_sentence(example: Example, view: View) -> tuple[list[float], list[float]]:
+    labels = {
+        index: NOTIFICATIONS.index(request.client_notification)
+        for request in example.requests
+        for index in sentences_with(view, request.notification_evidence)
+    }
+    unmarked = _BESIDE_EVIDENCE if labels else 1.0
+    indices = range(len(view.reading.sentences))
+    return (
+        [float(labels.get(i, _UNKNOWN)) for i in indices],
+        [1.0 if i in labels else unmarked for i in indices],
+    )
+
+
+def _said_by_sentence(example: Example, view: View) -> Floats:
+    said = np.zeros((len(view.reading.sentences), len(SIGNALS)), dtype=np.float32)
+    for request, quotes in zip(example.requests, example.quotes, strict=True):
+        for signal, quote in _quoted(request, quotes):
+            said[list(sentences_with(view, quote)), _SIGNAL[signal]] = 1
+    return said
+
+
+def _quoted(request: Request, quotes: Quotes) -> list[tuple[str, str]]:
+    found = [
+        (f"{name}:{code}", quote)
+        for name, by_code in quotes.codes.items()
+        for code, quote in by_code.items()
+    ]
+    found += [
+        (f"{name}:{_flag_value(request, name)}", quote) for name, quote in quotes.flags.items()
+    ]
+    found.append((f"kind:{request.kind}", quotes.kind))
+    return [(signal, quote) for signal, quote in found if signal in _SIGNAL]
+
+
+def _flag_value(request: Request, name: str) -> str:
+    value = getattr(request, name)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _said_by_bank(sentence: Sentence) -> Floats:
+    said = np.full(len(SIGNALS), np.nan, dtype=np.float32)
+    for place, signal in enumerate(SIGNALS):
+        name, code = signal.split(":")
+        if name in sentence.labels:
+            value = sentence.labels[name]
+            holds = (
+                value
+                if isinstance(value, bool)
+                else code in value
+                if isinstance(value, list)
+                else value == code
+            )
+            said[place] = float(holds)
+    return said
+
+
+def _request_targets(examples: Sequence[Example], views: Sequence[View]) -> dict[str, Targets]:
+    rows: dict[str, list[Floats]] = {"kind": [], "stage": [], "told_overall": [], "marks": []}
+    for example, view in zip(examples, views, strict=True):
+        paired = {id(g): r for g, r in pair_groups(view, example.requests)}
+        for group in view.groups:
+            for name, row in _request_row(paired.get(id(group))).items():
+                rows[name].append(row)
+    return {
+        name: Targets(np.stack(found), np.ones(len(found), dtype=np.float32))
+        for name, found in rows.items()
+    }
+
+
+def _request_row(request: Request | None) -> dict[str, Floats]:
+    nothing = np.full(1, np.nan, dtype=np.float32)
+    marks = np.full(len(MARKS), np.nan, dtype=np.float32)
+    row = {"kind": nothing, "stage": nothing, "told_overall": nothing, "marks": marks}
+    if request is None:
+        return row
+    row["kind"] = np.full(1, KINDS.index(request.kind), dtype=np.float32)
+    if request.kind in CALLS_FOR:
+        row["stage"] = np.full(1, STAGES.index(request.session_stage), dtype=np.float32)
+        told = NOTIFICATIONS.index(request.client_notification)
+        row["told_overall"] = np.full(1, told, dtype=np.float32)
+        signals = signals_of(request)
+        row["marks"] = np.asarray([mark in signals for mark in MARKS], dtype=np.float32)
+    return row
+
+
+__all__ = ["CALLS_FOR", "KIND_SIGNALS", "signals_of", "targets_of"]
