@@ -1,1 +1,31 @@
 """Memory: the schema, one deep Store, and the migrations."""
+
+from store.batch import Batch, Outcome
+from store.errors import LeaseHeldError, LeaseLostError, StoreError
+from store.leases import Lease
+from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
+from store.registry import ImportReport, Rejection
+from store.registry_files import read_registry_file
+from store.store import Counts, Run, Store, Tally, open_store
+
+__all__ = [
+    "Batch",
+    "CaseRow",
+    "CaseStory",
+    "Counts",
+    "ImportReport",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "Outcome",
+    "Quarantined",
+    "Rejection",
+    "Run",
+    "Store",
+    "StoreError",
+    "StoredDecision",
+    "StoredMessage",
+    "Tally",
+    "open_store",
+    "read_registry_file",
+]
