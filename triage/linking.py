@@ -101,16 +101,18 @@ def _facts(
     if session:
         therapist = directory.therapist(session.therapist_id)
         client = directory.client(session.client_id)
+    sender_is = standing(email, side, session)
+    own = sender_is in ("owner", "delegate")
     return CaseFacts(
         registry_known=True,
-        sender_is=standing(email, side, session),
+        sender_is=sender_is,
         therapist=therapist,
         session=session,
         client=client,
         unknown_ids=unknown,
         proposals=proposals,
         open_case=open_case,
-        disagreements=_disagreements(request, session, client),
+        disagreements=_disagreements(request, session, client) if own else (),
     )
 
 

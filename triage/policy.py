@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from triage.deadlines import OfficeHours, deadline, local_date, local_time, office_time, too_late
 from triage.labels import FIT_KINDS, Kind
-from triage.records import CaseFacts, Decision, Email, Queue, Request, State
+from triage.records import CaseFacts, Decision, Email, Queue, Request, Session, State
 
 _DUE_SOON: Final = timedelta(hours=8)  # office time: about one working day
 
@@ -39,6 +39,7 @@ class Matter:
     facts: CaseFacts
     now: datetime
     certain_from: Thresholds
+    own: Session | None  # the session, where the sender is its owner or delegate
     start: datetime | None  # of the session, as registered or, without a registry, as stated
     late: bool  # held, cancelled, started, or too near for the office to act
 
@@ -91,7 +92,7 @@ def sender_unknown(m: Matter) -> bool:
 
 
 def session_of_somebody_else(m: Matter) -> bool:
-    return m.facts.session is not None and m.facts.sender_is not in ("owner", "delegate")
+    return m.facts.session is not None and m.own is None
 
 
 def takes_back_open_case(m: Matter) -> bool:
@@ -107,7 +108,7 @@ def no_open_case(m: Matter) -> bool:
 
 
 def already_cancelled(m: Matter) -> bool:
-    return m.facts.session is not None and m.facts.session.status == "cancelled"
+    return m.own is not None and m.own.status == "cancelled"
 
 
 def late(m: Matter) -> bool:
@@ -123,7 +124,7 @@ def note_without_reason(m: Matter) -> bool:
 
 
 def to_come(m: Matter) -> bool:
-    return m.facts.session is not None and not m.late
+    return m.own is not None and not m.late
 
 
 def note_is_uncertain(m: Matter) -> bool:
@@ -452,11 +453,12 @@ def _matter(
     certain_from: Thresholds,
 ) -> Matter:
     session = facts.session
+    own = session if facts.sender_is in ("owner", "delegate") else None
     start = session.starts_at if session else local_time(request.session_time)
-    if session:
-        gone = session.status in ("held", "cancelled") or too_late(session.starts_at, now, office)
+    if own:
+        gone = own.status in ("held", "cancelled") or too_late(own.starts_at, now, office)
     elif facts.registry_known:
-        gone = False  # which session it is comes first
+        gone = False  # whose session it is, and which, comes first
     elif start:
         gone = too_late(start, now, office)
     else:
@@ -464,7 +466,7 @@ def _matter(
         gone = day is not None and day < now.astimezone(office.tz).date()
     # The work with a client is handed on whether or not a session is to come.
     late_to_cancel = gone and request.kind in BOOKED
-    return Matter(email, request, facts, now, certain_from, start, late_to_cancel)
+    return Matter(email, request, facts, now, certain_from, own, start, late_to_cancel)
 
 
 def _fired(matter: Matter) -> list[Rule]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +62,7 @@ class Wording:
 
     @classmethod
     def from_sources(cls, sources: Mapping[str, str]) -> Wording:
-        """From file stem to Jinja2 source; a ".j2" at the end of a name is taken off.
+        """From file name ("enquiry.j2", or just "enquiry") to Jinja2 source.
 
         Every template is rendered once with sample values, so that a slip in an edited template
         shows at the start and not when somebody needs the draft.
@@ -72,11 +71,11 @@ class Wording:
             WordingError: naming the template and, where known, the line.
 
         """
-        plain = {name.removesuffix(".j2"): text for name, text in sources.items()}
-        missing = [name for name in (*TEMPLATES, *_PARTS) if name not in plain]
+        files = {f"{name.removesuffix('.j2')}.j2": text for name, text in sources.items()}
+        missing = [f"{name}.j2" for name in (*TEMPLATES, *_PARTS) if f"{name}.j2" not in files]
         if missing:
             raise WordingError(f"missing templates: {', '.join(missing)}")
-        wording = cls(tuple(sorted(plain.items())))
+        wording = cls(tuple(sorted(files.items())))
         for name in TEMPLATES:
             for values in _samples():
                 _render(wording, name, values)
@@ -90,6 +89,7 @@ class Values:
     greeting: str  # "Dear Marian" without the comma, or "Hello"
     topic: str  # "your session with Imogen on Thursday 6 November"
     client: str  # as the therapist named them, or "your client"
+    them: str  # the client, right after the topic
     kind: str
     notification: str
     stage: str
@@ -134,20 +134,30 @@ def template_for(
         return "safeguarding" if own_side and facts.registry_known else None
     if "sender_unverified" in decision.blockers:
         return "verify_sender"
-    if decision.state == "awaiting_client":
-        return "enquiry" if request.kind == "enquiry" else "awaiting_client"
-    if decision.state in ("awaiting_details", "noted", "withdrawn"):
-        asked = request.kind == "enquiry"
-        return "enquiry" if asked else str(decision.state)
+    state = _state_in_words(request, decision)
+    if state in ("awaiting_client", "awaiting_details", "noted", "withdrawn"):
+        return "enquiry" if request.kind == "enquiry" else state
     return "session_needed" if _only_the_session_is_missing(facts, decision) else None
 
 
+_GATE: Final = frozenset({"client_not_told", "reasons_not_discussed"})
+_ASKED: Final = {"reason_missing": "reason", "issues_missing": "issues", "needs_missing": "needs"}
 _SESSION_CODES: Final = frozenset({"session_unknown", "session_ambiguous", "not_session_owner"})
 
 
+def _state_in_words(request: Request, decision: Decision) -> str:
+    """The state that the reply may show: somebody else's session reads like one nobody has."""
+    blockers = set(decision.blockers)
+    if "not_session_owner" not in blockers:
+        return decision.state
+    if request.kind == "enquiry" or _GATE & blockers:
+        return "awaiting_client"
+    return "awaiting_details" if blockers & set(_ASKED) else "check"
+
+
 def _only_the_session_is_missing(facts: CaseFacts, decision: Decision) -> bool:
-    """Whether asking for the number would settle it: the same words whosever the session is."""
-    held_up = {*decision.blockers} & {"contradiction", "client_disagrees", "low_confidence"}
+    """Whether asking for the number would settle it."""
+    held_up = {"contradiction", "client_disagrees", "low_confidence"} & set(decision.blockers)
     in_question = bool(_SESSION_CODES & set(decision.blockers))
     return decision.state == "check" and facts.registry_known and in_question and not held_up
 
@@ -166,52 +176,40 @@ def _values(
     email: Email, request: Request, facts: CaseFacts, decision: Decision, name: str
 ) -> Values:
     client = _client_as_named(request)
-    own = name not in ("verify_sender", "session_needed")
-    start = facts.session.starts_at if facts.session and own else None
-    due = decision.deadline if own and facts.session else None
+    topic = _topic(request, client)
+    own = facts.session if facts.sender_is in ("owner", "delegate") else None
     return Values(
         greeting=greeting(email.sender.name),
-        topic=_topic(request, client),
+        topic=topic,
         client=client or "your client",
+        them="them" if client or topic == "your client" else "your client",
         kind=request.kind,
         notification=request.client_notification,
-        stage=_stage(request, facts, own=own),
-        missing=_missing(decision, name),
+        stage=own.stage if own else request.session_stage,
+        missing=_missing(facts, decision, name),
         numbers=listed(_unmatched(request, facts)),
-        deadline=moment_in_words(due) if due else "",
+        deadline=moment_in_words(decision.deadline) if own and decision.deadline else "",
         late="session_past" in decision.blockers or request.kind == "note_reason",
-        to_come=start is not None and _is_later(start, email.sent_at),
+        to_come=own is not None and own.starts_at > email.sent_at,
         alternatives=request.alternatives_requested,
         guarantee_asked=request.guarantee_asked,
         concern=request.risk == "concern",
     )
 
 
-def _is_later(start: datetime, sent_at: datetime) -> bool:
-    return start > sent_at
-
-
-def _stage(request: Request, facts: CaseFacts, *, own: bool) -> str:
-    return facts.session.stage if facts.session and own else request.session_stage
-
-
 def _unmatched(request: Request, facts: CaseFacts) -> tuple[str, ...]:
     """Numbers to ask about, alike for one that is unknown and one that is somebody else's."""
-    if facts.unknown_ids or facts.sender_is not in ("owner", "delegate"):
+    if facts.unknown_ids or (facts.session and facts.sender_is not in ("owner", "delegate")):
         return request.session_ids
     return ()
 
 
-_ASKED: Final = {"reason_missing": "reason", "issues_missing": "issues", "needs_missing": "needs"}
-
-
-def _missing(decision: Decision, name: str) -> tuple[str, ...]:
+def _missing(facts: CaseFacts, decision: Decision, name: str) -> tuple[str, ...]:
     missing = [word for code, word in _ASKED.items() if code in decision.blockers]
-    if name == "noted":
-        missing = [word for word in missing if word == "reason"]
-    if name == "session_needed" or {"session_unknown", "session_ambiguous"} & {*decision.blockers}:
+    unlinked = _SESSION_CODES & set(decision.blockers)
+    if facts.registry_known and unlinked:
         missing.append("session")
-    return tuple(missing)
+    return tuple(missing) if name != "noted" else ()
 
 
 def _client_as_named(request: Request) -> str:
@@ -312,7 +310,7 @@ def _render(wording: Wording, name: str, values: Values) -> str:
     from jinja2 import TemplateError
 
     try:
-        text = _compiled(wording.sources)[name].render(reply=values)
+        text = _compiled(wording.sources)[f"{name}.j2"].render(reply=values)
     except TemplateError as error:
         raise WordingError(f"template {name}: {error.message}") from error
     lines = [" ".join(line.split()) for line in text.strip().splitlines()]
@@ -339,6 +337,7 @@ def _samples() -> list[Values]:
                         greeting="Dear Alex",
                         topic="your session with Sam",
                         client="Sam",
+                        them="them",
                         kind=kind,
                         notification=notification,
                         stage="initial" if full else "ongoing",
