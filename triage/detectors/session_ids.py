@@ -181,7 +181,9 @@ def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Menti
     before, after = text[max(0, found.first - 45) : found.first], text[found.last : stop]
     flags = set()
     others = {f.value for f in everything} - {found.value}
-    if (others and _is_corrected(before, after, following, found)) or (found.part == "subject" and _is_disowned_subject(reading, found, everything)):
+    if (others and _is_corrected(before, after, following, found)) or (
+        found.part == "subject" and _is_disowned_subject(reading, found, everything)
+    ):
         flags.add("corrected")
     elif unaffected := _UNAFFECTED_AFTER.search(after) or _UNAFFECTED_BEFORE.search(before):
         flags.add("other_session")
