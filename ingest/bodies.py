@@ -1,0 +1,382 @@
+"""The body of a message: its text, its HTML where there is no text, and its attachments.
+
+Works on the tree that the standard library's bytes parser builds, with accessors of its own that
+never raise. Attachments are named, typed and measured; their content is never decoded but for the
+first bytes, which tell the type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesParser
+
+from ingest import charset, html, transfer
+from ingest.limits import MAX_DEPTH, MAX_PARTS, UnreadableEmailError
+from triage.records import Attachment
+
+_MAX_TEXT = 1_000_000  # characters of text that are read; nobody writes more to a support team
+_STUB = 200  # characters below which a text part is compared with its HTML sibling
+_SAYS_NOTHING = re.compile(
+    r"(?i)(?:view|read|see)[^.\n]{0,60}(?:html|browser|online)|does not support html|html[- ]"
+    r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
+)
+_LOOKS_LIKE_HTML = re.compile(r"(?i)\A\s*(?:<!doctype html|<html[\s>]|<\?xml[^>]{0,200}>\s*<html)")
+_BOUNDARY_LINE = re.compile(r"(?m)^--(\S[^\r\n]{0,200}?)[ \t]*\r?\n(?=[!-9;-~]+:|\r?\n)")
+_PGP_HEAD = re.compile(
+    r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z-]{1,30}: ?[^\n]{0,200}\n){0,10}\n?"
+)
+_PARAMETER = re.compile(r"(?i);\s*([a-z-]+)\*?\d*\*?\s*=\s*(?:\"([^\"]*)\"|([^\s;]+))")
+
+# First bytes that tell a type more surely than its label does.
+_MAGIC = (
+    (b"%PDF-", "application/pdf"),
+    (b"\x89PNG\r\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"{\\rtf", "application/rtf"),
+    (b"\xd0\xcf\x11\xe0", "application/x-ole-storage"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"Rar!", "application/vnd.rar"),
+    (b"7z\xbc\xaf", "application/x-7z-compressed"),
+    (b"\x1f\x8b", "application/gzip"),
+    (b"MZ", "application/vnd.microsoft.portable-executable"),
+    (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
+    (b"BEGIN:VCALENDAR", "text/calendar"),
+    (b"BEGIN:VCARD", "text/vcard"),
+    (b"ID3", "audio/mpeg"),
+    (b"<svg", "image/svg+xml"),
+)
+# Containers whose magic is only that of their wrapping: a more exact label is believed.
+_WRAPPED = {
+    "application/zip": ("officedocument", "opendocument", "epub", "zip", "java-archive"),
+    "application/x-ole-storage": ("msword", "ms-", "outlook"),
+}
+
+
+@dataclass(slots=True)
+class Body:
+    """Text as chosen, and what else the message carried. ``is_html`` tells what ``text`` was."""
+
+    text: str = ""
+    signature_lines: frozenset[int] = frozenset()
+    attachments: list[Attachment] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)  # content types in order, containers too
+
+
+@dataclass(slots=True)
+class _Piece:
+    kind: str  # "plain", "html" or "other"
+    part: Message
+    alternative: int  # the multipart/alternative it is in; 0 for none
+
+
+def read(message: Message) -> Body:
+    """The body of *message*, which the standard library's compat32 parser has built.
+
+    Raises ``UnreadableEmailError`` for a tree beyond the limits, and nothing else.
+    """
+    body = Body()
+    pieces = list(_pieces(message, body))
+    texts: list[str] = []
+    signature: set[int] = set()
+    for chosen in _chosen(pieces, body):
+        offset = sum(text.count("\n") + 2 for text in texts)
+        signature |= {offset + line for line in chosen.signature_lines}
+        texts.append(chosen.text)
+    body.text = "\n\n".join(texts)
+    body.signature_lines = frozenset(signature)
+    return body
+
+
+def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
+    """Body parts in order; everything else goes to the attachments."""
+    stack: list[tuple[Message, int, int]] = [(message, 0, 0)]
+    seen = texts = 0
+    while stack:
+        part, depth, alternative = stack.pop()
+        seen += 1
+        if seen > MAX_PARTS:
+            raise UnreadableEmailError("too_many_parts")
+        if depth > MAX_DEPTH:
+            raise UnreadableEmailError("too_deep")
+        kind = _content_type(part)
+        body.types.append(kind)
+        if kind.startswith("multipart/") and not _is_attached(part):
+            group = seen if kind == "multipart/alternative" else alternative
+            children = _children(part, body)
+            if children is None:
+                yield _Piece("plain", part, 0)
+                texts += 1
+            else:
+                stack.extend((child, depth + 1, group) for child in reversed(children))
+        elif (role := _role(part, kind, first=not texts)) == "attachment":
+            body.attachments.append(_attachment(part, kind, body))
+        else:
+            texts += role != "other"
+            yield _Piece(role, part, alternative)
+
+
+def _children(part: Message, body: Body) -> list[Message] | None:
+    """The parts of a multipart; inferred where the boundary was lost; None where there are none."""
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return [child for child in payload if isinstance(child, Message)]
+    found = _BOUNDARY_LINE.search(payload) if isinstance(payload, str) else None
+    if found is None:
+        body.defects.append("multipart_without_parts")
+        return None
+    boundary = found[1].removesuffix("--").encode("ascii", "surrogateescape")
+    rebuilt = b'Content-Type: multipart/mixed; boundary="' + boundary.replace(b'"', b"") + b'"\n\n'
+    inner = BytesParser().parsebytes(rebuilt + _bytes(payload)).get_payload()
+    if not isinstance(inner, list):
+        body.defects.append("multipart_without_parts")
+        return None
+    body.defects.append("boundary_inferred")
+    return [child for child in inner if isinstance(child, Message)]
+
+
+def _role(part: Message, kind: str, *, first: bool) -> str:
+    """What a leaf is: "plain" or "html" body text, "other" text, or an "attachment".
+
+    A named text part is body where the sender shows it inline or it comes first.
+    """
+    if _is_attached(part) or not kind.startswith("text/"):
+        return "attachment"
+    named = bool(filename(part))
+    shown = first or str(part.get("content-disposition", "")).lower().startswith("inline")
+    if kind in {"text/plain", "text/html"}:
+        role = "html" if kind == "text/html" else "plain"
+        return role if shown or not named else "attachment"
+    if named or kind in {"text/calendar", "text/rtf", "text/vcard", "text/x-vcard"}:
+        return "attachment"
+    return "other"
+
+
+def _is_attached(part: Message) -> bool:
+    return str(part.get("content-disposition", "")).strip().lower().startswith("attachment")
+
+
+def _content_type(part: Message) -> str:
+    try:
+        return part.get_content_type().lower()
+    except (ValueError, TypeError, AttributeError, IndexError):
+        return "text/plain"
+
+
+def _chosen(pieces: list[_Piece], body: Body) -> Iterator[html.Rendered]:
+    """One reading per alternative, every other text in order; unknown text types only alone."""
+    usable = [piece for piece in pieces if piece.kind != "other"]
+    if not usable and pieces:
+        body.defects.append("text_from_unknown_type")
+        usable = pieces
+    done: set[int] = set()
+    for piece in usable:
+        group = piece.alternative
+        if group in done:
+            continue
+        siblings = [p for p in usable if p.alternative == group] if group else [piece]
+        if group:
+            done.add(group)
+        elif len(usable) == 2 and {p.kind for p in usable} == {"plain", "html"}:
+            siblings = usable
+            if not _say_the_same(usable, body):
+                siblings = [piece]
+            else:
+                done.add(0)
+        yield from _readings(siblings, body)
+
+
+def _say_the_same(pair: list[_Piece], body: Body) -> bool:
+    """Whether text and HTML sent side by side are two forms of one text."""
+    plain, marked = sorted(pair, key=lambda piece: piece.kind, reverse=True)
+    words = _text_of(plain.part, Body()).split()
+    other = set(html.to_text(_text_of(marked.part, Body())).text.split())
+    return not words or sum(word in other for word in words) >= 0.8 * len(words)
+
+
+def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
+    plain = [_plain(piece.part, body) for piece in siblings if piece.kind != "html"]
+    marked = [piece for piece in siblings if piece.kind == "html"]
+    text = "\n\n".join(rendered.text for rendered in plain)
+    if marked and (len(text.strip()) < _STUB or _SAYS_NOTHING.search(text)):
+        readings = [_html(piece.part, body) for piece in marked]
+        if (
+            sum(len(r.text.strip()) for r in readings) > 2 * len(text.strip()) + 20
+            or not text.strip()
+        ):
+            yield from readings
+            return
+    yield from plain
+
+
+def _html(part: Message, body: Body) -> html.Rendered:
+    source = _text_of(part, body)
+    rendered = html.to_text(source) if "<" in source else html.Rendered(source)
+    body.defects.extend(rendered.defects)
+    return _cleaned(rendered, body)
+
+
+def _plain(part: Message, body: Body) -> html.Rendered:
+    text = _text_of(part, body)
+    if _LOOKS_LIKE_HTML.match(text) and "</" in text:
+        body.defects.append("html_in_text")
+        return _cleaned(html.to_text(text), body)
+    if "begin " in text:
+        text = _without_uuencoded(text, body)
+    rendered = _cleaned(html.Rendered(text), body)
+    content_type = str(part.get("content-type", ""))
+    if "flowed" in content_type.lower():
+        parameters = {
+            m[1].lower(): (m[2] or m[3] or "").lower() for m in _PARAMETER.finditer(content_type)
+        }
+        if parameters.get("format") == "flowed":
+            rendered.text = unflowed(rendered.text, joins=parameters.get("delsp") == "yes")
+    if "-----BEGIN PGP SIGNED" in rendered.text:
+        rendered.text = _PGP_HEAD.sub("", rendered.text)
+        rendered.text = rendered.text.split("\n-----BEGIN PGP SIGNATURE-----")[0]
+        body.defects.append("signed_inline")
+    return rendered
+
+
+def _cleaned(rendered: html.Rendered, body: Body) -> html.Rendered:
+    if len(rendered.text) > _MAX_TEXT:
+        rendered.text = rendered.text[:_MAX_TEXT]
+        body.defects.append("text_cut")
+    rendered.text, repairs = charset.clean(rendered.text)
+    body.defects.extend(repairs)
+    return rendered
+
+
+def _text_of(part: Message, body: Body) -> str:
+    payload = part.get_payload()
+    data = _bytes(payload) if isinstance(payload, str) else b""
+    encoding = str(part.get("content-transfer-encoding", ""))
+    if encoding:
+        data, repairs = transfer.undo(data, encoding)
+        body.defects.extend(repairs)
+    text, repairs = charset.decode(data, _declared_charset(part))
+    body.defects.extend(repairs)
+    return text
+
+
+def _declared_charset(part: Message) -> str:
+    value = str(part.get("content-type", ""))
+    at = value.lower().find("charset")
+    if at < 0:
+        return ""
+    named = re.match(
+        r"(?i)charset\*?\d*\*?\s*[=:]\s*[\"']?([^\s;\"'>]{1,60})", value[at : at + 200]
+    )
+    return named[1].split("'")[0] if named else ""
+
+
+def _bytes(payload: str) -> bytes:
+    try:
+        return payload.encode("ascii", "surrogateescape")
+    except UnicodeEncodeError:
+        return payload.encode("utf-8", "surrogatepass")
+
+
+def _without_uuencoded(text: str, body: Body) -> str:
+    blocks, around = transfer.uuencoded(text.encode("utf-8", "surrogateescape"))
+    for name, content in blocks:
+        body.attachments.append(
+            Attachment(charset.clean_line(name)[0], sniffed(content[:64], ""), len(content))
+        )
+        body.defects.append("uuencoded_file")
+    return around.decode("utf-8", "replace") if blocks else text
+
+
+def unflowed(text: str, *, joins: bool = False) -> str:
+    """Paragraphs of a format=flowed text (RFC 3676) as single lines, quote depths kept.
+
+    *joins* is the DelSp parameter: the space at a soft break is not part of the text.
+    """
+    lines: list[str] = []
+    open_depth = -1
+    for line in text.split("\n"):
+        depth = len(line) - len(line.lstrip(">"))
+        content = line[depth:].removeprefix(" ")
+        flows = content.endswith(" ") and content != "-- "
+        kept = content[:-1] if flows and joins else content
+        if open_depth == depth and content != "-- ":
+            lines[-1] += kept
+        else:
+            lines.append(">" * depth + (" " if depth else "") + kept)
+        open_depth = depth if flows else -1
+    return "\n".join(lines)
+
+
+def filename(part: Message) -> str:
+    """The name a part goes by, decoded and on one line; "" where it has none."""
+    try:
+        name = part.get_filename() or ""
+    except (ValueError, TypeError, LookupError, AttributeError, UnicodeError):
+        found = re.search(
+            r"(?i)(?:file)?name\*?=\s*\"?([^\";\r\n]{1,200})",
+            str(part.get("content-disposition", "")),
+        )
+        name = found[1] if found else ""
+    decoded, _ = charset.decode_header(str(name))
+    return charset.clean_line(decoded)[0][:255]
+
+
+def _attachment(part: Message, kind: str, body: Body) -> Attachment:
+    if kind.startswith("message/") or part.is_multipart():
+        body.defects.extend(["nested_message"] if kind == "message/rfc822" else [])
+        return Attachment(
+            filename(part) or _subject_inside(part) or "unnamed", kind, _nested_size(part)
+        )
+    payload = part.get_payload()
+    data = _bytes(payload) if isinstance(payload, str) else b""
+    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    if encoding == "base64":
+        start, size = transfer.base64_bytes(data[:120])[0], _base64_size(data)
+    else:
+        content, _ = transfer.undo(data, encoding)
+        start, size = content[:64], len(content)
+    found = sniffed(start, kind)
+    if found == "application/ms-tnef":
+        body.defects.append("tnef_attachment")
+    return Attachment(filename(part) or "unnamed", found, size)
+
+
+def sniffed(start: bytes, declared: str) -> str:
+    """The type that the first bytes show, else the declared one."""
+    head = start.lstrip(b" \r\n\t\xef\xbb\xbf") if start[:1] in b" \r\n\t\xef" else start
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            exact = any(word in declared for word in _WRAPPED.get(kind, ()))
+            return declared if exact else kind
+    return declared or "application/octet-stream"
+
+
+def _base64_size(data: bytes) -> int:
+    blanks = sum(data.count(blank) for blank in (b"\n", b"\r", b" ", b"\t"))
+    padding = data[-8:].count(b"=")
+    return max(0, (len(data) - blanks) * 3 // 4 - padding)
+
+
+def _nested_size(part: Message) -> int:
+    size, stack = 0, [part]
+    while stack:
+        message = stack.pop()
+        size += sum(len(name) + len(str(value)) + 4 for name, value in message.raw_items())
+        payload = message.get_payload()
+        if isinstance(payload, list):
+            stack.extend(child for child in payload if isinstance(child, Message))
+        elif isinstance(payload, str):
+            size += len(payload)
+    return size
+
+
+def _subject_inside(part: Message) -> str:
+    payload = part.get_payload()
+    inner = payload[0] if isinstance(payload, list) and payload else None
+    if not isinstance(inner, Message) or "subject" not in inner:
+        return ""
+    return charset.clean_line(charset.decode_header(str(inner["subject"]))[0])[0][:255]

@@ -1,0 +1,198 @@
+"""One raw message to an ``Email``: hop 3.
+
+The bytes are repaired and bounded (``limits``) and parsed once by the standard library's compat32
+bytes parser, the only one that never raised over 7,900 real and malformed messages. mail-parser
+reads the header fields from that tree: its address scanner recovers damaged mailboxes and says
+where one is ambiguous, and it orders the trace. What it gets wrong is replaced: bodies, charsets,
+nested messages and attachments by ``bodies``, dates and encoded words by ``headers`` and ``charset``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from email.message import Message
+from email.parser import BytesParser
+
+from ingest import authentication, automatic, bodies, charset, headers, quoting
+from ingest.authentication import DnsLookup
+from ingest.headers import Headers
+from ingest.limits import CAUSES, UnreadableEmailError, check_structure, normalised
+from triage.records import Address, Authentication, Email, RawMessage
+
+__all__ = ["CAUSES", "UnreadableEmailError", "parse"]
+
+_ADDRESS_FIELDS = ("from", "reply-to", "to", "cc")
+_MAX_ADDRESSES = 500
+
+
+def parse(
+    raw: RawMessage,
+    *,
+    authserv_id: str = "",
+    check_dkim: bool = False,
+    dnsfunc: DnsLookup | None = None,
+) -> Email:
+    """*raw*, read. Every repair is a code of ``ingest.defects.DEFECTS`` in ``Email.defects``.
+
+    *authserv_id* names the receiving server whose Authentication-Results are believed; "" believes
+    nobody. *check_dkim* verifies the sender's own signature where that server did not vouch; it
+    asks DNS, through *dnsfunc* where given.
+
+    Raises ``UnreadableEmailError``, with a cause, and nothing else, whatever the bytes.
+    """
+    try:
+        return _parse(raw, authserv_id, check_dkim=check_dkim, dnsfunc=dnsfunc)
+    except UnreadableEmailError:
+        raise
+    except Exception:  # noqa: BLE001 - a poison message must not hold up the mail behind it
+        # The cause is dropped on purpose: parser errors quote the message.
+        raise UnreadableEmailError("parser_failed") from None
+
+
+def _parse(
+    raw: RawMessage, authserv_id: str, *, check_dkim: bool, dnsfunc: DnsLookup | None
+) -> Email:
+    source = normalised(raw.content)
+    check_structure(source.content)
+    message = BytesParser().parsebytes(source.content)
+    fields = Headers(message)
+    people = _people(message, fields)
+    body = bodies.read(message)
+    subject = fields.text("subject")
+    split = quoting.split(
+        body.text, sender=people.sender.name, signature_lines=body.signature_lines
+    )
+    if not (body.text.strip() or subject or body.attachments):
+        raise UnreadableEmailError("nothing_to_read")
+    sender = people.sender.email
+    verdict = authentication.authenticate(
+        fields, sender, authserv_id, (*source.ambiguous, *people.doubts)
+    )
+    if check_dkim and not verdict.passed and not source.ambiguous and not people.doubts:
+        verdict = _own_check(verdict, raw.content, sender, dnsfunc)
+    message_id = fields.ids("message-id")[:1]
+    found = [*source.defects, *people.defects, *body.defects, *split.defects]
+    return Email(
+        message_id=message_id[0] if message_id else f"<{raw.digest}@digest.invalid>",
+        sender=people.sender,
+        reply_to=people.reply_to,
+        recipients=people.recipients,
+        authentication=verdict,
+        sent_at=headers.sent_at(fields, raw.received_at.astimezone(UTC)),
+        subject=subject,
+        new_text=split.new_text,
+        quoted_text=split.quoted_text,
+        signature=split.signature,
+        attachments=tuple(body.attachments),
+        in_reply_to=next(iter(fields.ids("in-reply-to")), ""),
+        references=fields.ids("references"),
+        automatic=automatic.reason(fields, sender, subject, body.types),
+        defects=tuple(
+            dict.fromkeys(
+                [*found, *fields.defects, *(() if message_id else ["message_id_missing"])]
+            )
+        ),
+    )
+
+
+def _own_check(
+    verdict: Authentication, content: bytes, sender: str, dnsfunc: DnsLookup | None
+) -> Authentication:
+    own = authentication.dkim_check(content, sender, dnsfunc)
+    if own.passed:
+        return own
+    return Authentication(passed=False, reason=f"{verdict.reason}; {own.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    sender: Address
+    reply_to: tuple[Address, ...]
+    recipients: tuple[Address, ...]
+    doubts: tuple[str, ...]  # codes of authentication.DOUBTS
+    defects: tuple[str, ...]
+
+
+def _people(message: Message, fields: Headers) -> _People:
+    """Who wrote to whom, by mail-parser, checked against the standard library for From."""
+    read = _mail_parser_reading(message)
+    own = headers.addresses(fields.raw("from")[:1])
+    theirs = read.get("from", own)
+    doubts = _doubts(fields, own, theirs)
+    found = theirs or own
+    sender = _address(*found[0]) if found else Address("", "")
+    if not sender.email:
+        sender = _salvaged(fields, sender)
+    defects = ("from_missing",) if not sender.email else ("from_ambiguous",) if doubts else ()
+    others = {
+        name: _addresses(read.get(name) or headers.addresses(fields.raw(name)))
+        for name in ("reply-to", "to", "cc")
+    }
+    return _People(sender, others["reply-to"], others["to"] + others["cc"], tuple(doubts), defects)
+
+
+def _doubts(
+    fields: Headers, own: list[tuple[str, str]], theirs: list[tuple[str, str]]
+) -> list[str]:
+    """Whatever lets two programs show two senders for this message."""
+    values = fields.raw("from")
+    mine = [spec.lower() for _, spec in own]
+    other = [spec.lower() for _, spec in theirs]
+    # An address in the display name is what some programs show: it must not be another's.
+    mentioned = (
+        set(headers.addresses_inside(charset.decode_header(values[0])[0])) if values else set()
+    )
+    checks = (
+        ("from_many_headers", len(values) > 1),
+        ("from_missing", not mine and not other),
+        ("from_many_addresses", len(mine) > 1 or len(other) > 1),
+        ("from_disputed", mine != other),
+        ("from_disputed", bool(mentioned - set(mine))),
+        ("from_odd", any(not _is_plain(spec) for spec in mine)),
+    )
+    return [code for code, found in checks if found]
+
+
+def _is_plain(spec: str) -> bool:
+    return spec.isascii() and headers.addresses_inside(spec) == [spec.lower().rstrip(".")]
+
+
+def _salvaged(fields: Headers, sender: Address) -> Address:
+    """An address from a From header that no parser accepts, for display: it is never believed."""
+    inside = headers.addresses_inside(fields.text("from"))
+    return Address(sender.name or fields.text("from"), inside[0] if inside else "")
+
+
+def _mail_parser_reading(message: Message) -> dict[str, list[tuple[str, str]]]:
+    """(name, address) pairs by field, as mail-parser recovers them; empty where it gives up.
+
+    It gets a copy with the address fields alone: its own walk of the body would cost twice the rest
+    of parsing and is not used.
+    """
+    from mailparser import MailParser  # noqa: PLC0415 - 60 ms that `--help` need not pay
+
+    logging.getLogger("mailparser").setLevel(logging.CRITICAL + 1)  # it logs header text
+    light = Message(policy=message.policy)
+    for name, value in message.raw_items():
+        if name.lower() in _ADDRESS_FIELDS:
+            light.set_raw(name, value)
+    try:
+        mail = MailParser(light)
+        read = {"from": mail.from_, "reply-to": mail.reply_to, "to": mail.to, "cc": mail.cc}
+    except Exception:  # noqa: BLE001 - it raises at least five undocumented types on damaged mail
+        return {}
+    return {name: [pair for pair in pairs if "@" in pair[1]] for name, pairs in read.items()}
+
+
+def _addresses(pairs: Iterable[tuple[str, str]]) -> tuple[Address, ...]:
+    found = [_address(name, spec) for name, spec in list(pairs)[:_MAX_ADDRESSES]]
+    return tuple(address for address in found if address.email)
+
+
+def _address(name: str, spec: str) -> Address:
+    shown, _ = charset.clean_line(charset.decode_header(name)[0] if "=?" in name else name)
+    address, _ = charset.clean_line(spec)
+    return Address(shown, address.lower())
