@@ -12,8 +12,8 @@ from sqlalchemy import Connection, select, update
 from store.audit import AuditEvent, sealed_row
 from store.directory import RegistryDirectory
 from store.joining import OpenCases, load
-from store.rows import Rows, present
-from store.schema import ledger, messages, quarantine
+from store.rows import Rows, lost_places, present, set_aside
+from store.schema import ledger, messages
 from store.values import client_id, decision_json, details_json, facts_json, request_json
 from triage.records import CaseFacts, Cursor, Decision, Email, MessageKey, OpenCase, Request
 
@@ -39,6 +39,7 @@ class Turn:
     message_id: int
     case_id: int
     decision_id: int
+    quarantine_id: int
     audit_id: int
     audit_hash: str
 
@@ -64,7 +65,8 @@ class Batch:
         self._turn = take_turn(connection)
         self._open_cases = OpenCases(connection, now)
         self._is_stored: dict[str, bool] = {}
-        self._is_quarantined: dict[str, bool] = {}
+        self._set_aside: dict[str, int] = {}
+        self._lost: dict[MessageKey, int] | None = None
         self._rows = Rows()
 
     def prefetch(
@@ -86,7 +88,7 @@ class Batch:
     def seen(self, digest: str) -> bool:
         """Whether the same mail is in the store already, from this or any other folder."""
         self._look_up([digest])
-        return self._is_stored[digest] or self._is_quarantined[digest]
+        return self._is_stored[digest] or digest in self._set_aside
 
     def open_cases(
         self,
@@ -126,11 +128,8 @@ class Batch:
         outcomes = tuple(Outcome(*outcome) for outcome in outcomes)
         message_id = self._add_message(digest, email, outcomes)
         self._rows.places.append((key, digest, "stored"))
-        event = "retried" if self._is_quarantined[digest] else "received"
-        if self._is_quarantined[digest]:
-            self._rows.released.append(digest)
-            self._is_quarantined[digest] = False
-        self._tell(event, message_id=message_id, digest=digest)
+        again = self._leaves_quarantine(key, digest)
+        self._tell("retried" if again else "received", message_id=message_id, digest=digest)
         return tuple(
             self._add_outcome(message_id, email, outcome, reader_version) for outcome in outcomes
         )
@@ -145,20 +144,23 @@ class Batch:
         self._tell("vanished", why=why, uid=key.uid, uidvalidity=key.uidvalidity)
 
     def quarantine(self, key: MessageKey, digest: str, cause: str, detail: str = "") -> None:
-        """Set a message aside that could not be read; again, to count one more attempt."""
-        self._look_up([digest])
-        again = self._is_quarantined[digest]
-        self._tell("retry_failed" if again else "quarantined", digest=digest, cause=cause)
+        """Set a message aside that could not be read; again, to count one more attempt.
+
+        *digest* is "" for a message whose bytes could not be had.
+        """
+        number = self._quarantine_number(key, digest)
+        self._tell("quarantined" if number is None else "retry_failed", digest=digest, cause=cause)
         row = {"cause": cause, "detail": detail, "tried_at": self._now}
-        if digest in self._rows.quarantined:
-            self._rows.quarantined[digest].update(row)
-        elif again:
-            self._rows.requarantined[digest] = {"the_digest": digest, **row}
+        if number in self._rows.quarantined:
+            self._rows.quarantined[number].update(row)
+        elif number is not None:
+            self._rows.requarantined[number] = {"the_id": number, **row}
         else:
-            self._is_quarantined[digest] = True
+            number = self._enters_quarantine(key, digest)
             self._rows.places.append((key, digest, "quarantined"))
-            self._rows.quarantined[digest] = {
-                "digest": digest,
+            self._rows.quarantined[number] = {
+                "id": number,
+                "digest": digest or None,
                 "place": (key.source, key.folder),
                 "uidvalidity": key.uidvalidity,
                 "uid": key.uid,
@@ -180,6 +182,7 @@ class Batch:
                 message_id=turn.message_id,
                 case_id=turn.case_id,
                 decision_id=turn.decision_id,
+                quarantine_id=turn.quarantine_id,
                 audit_id=turn.audit_id,
                 audit_hash=turn.audit_hash,
             )
@@ -187,9 +190,38 @@ class Batch:
 
     def _look_up(self, digests: Iterable[str]) -> None:
         new = [digest for digest in dict.fromkeys(digests) if digest not in self._is_stored]
-        for table, known in ((messages, self._is_stored), (quarantine, self._is_quarantined)):
-            known.update(dict.fromkeys(new, False))
-            known.update(dict.fromkeys(present(self._connection, table.c.digest, new), True))
+        if new:
+            stored = present(self._connection, messages.c.digest, new)
+            self._is_stored.update((digest, digest in stored) for digest in new)
+            self._set_aside.update(set_aside(self._connection, new))
+
+    def _quarantine_number(self, key: MessageKey, digest: str) -> int | None:
+        if digest:
+            self._look_up([digest])
+            return self._set_aside.get(digest)
+        return self._lost_places().get(key)
+
+    def _enters_quarantine(self, key: MessageKey, digest: str) -> int:
+        self._turn.quarantine_id += 1
+        if digest:
+            self._set_aside[digest] = self._turn.quarantine_id
+        else:
+            self._lost_places()[key] = self._turn.quarantine_id
+        return self._turn.quarantine_id
+
+    def _leaves_quarantine(self, key: MessageKey, digest: str) -> bool:
+        number = self._set_aside.pop(digest, None) or self._lost_places().pop(key, None)
+        if number is None:
+            return False
+        if self._rows.quarantined.pop(number, None) is None:
+            self._rows.requarantined.pop(number, None)
+            self._rows.released.append(number)
+        return True
+
+    def _lost_places(self) -> dict[MessageKey, int]:
+        if self._lost is None:
+            self._lost = lost_places(self._connection)
+        return self._lost
 
     def _add_message(self, digest: str, email: Email, outcomes: Sequence[Outcome]) -> int:
         self._is_stored[digest] = True
@@ -339,6 +371,7 @@ def take_turn(connection: Connection) -> Turn:
         ledger.c.message_id,
         ledger.c.case_id,
         ledger.c.decision_id,
+        ledger.c.quarantine_id,
         ledger.c.audit_id,
         ledger.c.audit_hash,
     )

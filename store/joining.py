@@ -20,7 +20,7 @@ JOINABLE_FOR: Final = timedelta(days=180)
 
 #: Of one therapist or sender, at most this many newest cases are offered besides those that share
 #: a session or a thread: somebody who writes for a whole practice must not slow every batch.
-NEWEST: Final = 50
+NEWEST: Final = 20
 
 _OPEN_CASE = (
     cases.c.id,

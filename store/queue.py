@@ -76,8 +76,9 @@ class CaseStory:
 class Quarantined:
     """A message that could not be read; its bytes are under ``digest``."""
 
+    id: int
     key: MessageKey
-    digest: str
+    digest: str  # "" where no bytes were ever had
     received_at: datetime | None  # None where the bytes are gone
     cause: str
     detail: str
@@ -212,12 +213,13 @@ def quarantined(connection: Connection, *conditions: ColumnElement[bool]) -> lis
         .join_from(quarantine, folders)
         .join(raws, raws.c.digest == quarantine.c.digest, isouter=True)
         .where(*conditions)
-        .order_by(quarantine.c.quarantined_at, quarantine.c.digest)
+        .order_by(quarantine.c.id)
     )
     return [
         Quarantined(
+            row.id,
             MessageKey(row.source, row.folder, row.uidvalidity, row.uid),
-            row.digest,
+            row.digest or "",
             row.received_at,
             row.cause,
             row.detail,

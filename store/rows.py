@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,27 @@ def folder_ids(
     return {name: found[there] for name, there in cleaned.items() if there in found}
 
 
+def set_aside(connection: Connection, digests: Sequence[str]) -> dict[str, int]:
+    """The quarantine numbers of those of *digests* that are there."""
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), AT_ONCE):
+        some = digests[start : start + AT_ONCE]
+        query = select(quarantine.c.digest, quarantine.c.id).where(quarantine.c.digest.in_(some))
+        found.update((digest, number) for digest, number in connection.execute(query))
+    return found
+
+
+def lost_places(connection: Connection) -> dict[MessageKey, int]:
+    """The quarantine numbers of messages whose bytes could not be had, by where they lie."""
+    place = (folders.c.source, folders.c.folder, quarantine.c.uidvalidity, quarantine.c.uid)
+    query = (
+        select(*place, quarantine.c.id)
+        .join_from(quarantine, folders)
+        .where(quarantine.c.digest.is_(None))
+    )
+    return {MessageKey(*place): number for *place, number in connection.execute(query)}
+
+
 @dataclass(slots=True)
 class Rows:
     """What one batch will write."""
@@ -74,9 +95,9 @@ class Rows:
     changed_cases: dict[int, _Row] = field(default_factory=dict)
     decisions: list[_Row] = field(default_factory=list)
     audit: list[_Row] = field(default_factory=list)
-    quarantined: dict[str, _Row] = field(default_factory=dict)  # by digest
-    requarantined: dict[str, _Row] = field(default_factory=dict)
-    released: list[str] = field(default_factory=list)
+    quarantined: dict[int, _Row] = field(default_factory=dict)
+    requarantined: dict[int, _Row] = field(default_factory=dict)
+    released: list[int] = field(default_factory=list)
     cursors: dict[tuple[str, str], Cursor] = field(default_factory=dict)
 
     def write(self, connection: Connection, run_id: int | None) -> None:
@@ -113,7 +134,7 @@ class Rows:
 
     def _write_quarantine(self, connection: Connection) -> None:
         if self.released:
-            gone = quarantine.c.digest.in_(self.released)
+            gone = quarantine.c.id.in_(self.released)
             connection.execute(delete(quarantine).where(gone))
         rows = self.quarantined.values()
         numbers = folder_ids(connection, {row["place"] for row in rows}, create=True)
@@ -146,7 +167,7 @@ def _change_quarantine() -> Update:
     changed: _Row = {name: bindparam(name) for name in ("cause", "detail", "tried_at")}
     return (
         update(quarantine)
-        .where(quarantine.c.digest == bindparam("the_digest"))
+        .where(quarantine.c.id == bindparam("the_id"))
         .values(attempts=quarantine.c.attempts + 1, **changed)
     )
 

@@ -7,7 +7,7 @@ together or not at all. What was stored once is never stored twice, whatever is 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime, timedelta
@@ -310,13 +310,15 @@ class Store:
         cause: str | None = None,
         before: datetime | None = None,
         digest: str | None = None,
+        ids: Collection[int] | None = None,
     ) -> list[Quarantined]:
         """Messages that could not be read; retry one by ``batch.add`` or ``batch.quarantine``.
 
         Args:
             cause: Only those set aside for this cause.
             before: Only those set aside before this time.
-            digest: Only those whose digest starts so.
+            digest: Only those whose digest begins so.
+            ids: Only those with these numbers.
 
         """
         conditions = []
@@ -326,6 +328,8 @@ class Store:
             conditions.append(quarantine.c.quarantined_at < before)
         if digest is not None:
             conditions.append(quarantine.c.digest.startswith(digest, autoescape=True))
+        if ids is not None:
+            conditions.append(quarantine.c.id.in_(ids))
         with self._database.reading() as connection:
             return quarantined(connection, *conditions)
 

@@ -82,6 +82,7 @@ def facts_json(facts: CaseFacts) -> dict[str, object]:
         "session_id": facts.session.session_id if facts.session else "",
         "client_id": client_id(facts),
         "unknown_ids": list(facts.unknown_ids),
+        "disagreements": list(facts.disagreements),
         "proposals": [
             {"session_id": item.session_id, "score": item.score, "why": item.why}
             for item in facts.proposals

@@ -20,6 +20,7 @@ def upgrade() -> None:
                 "message_id": 0,
                 "case_id": 0,
                 "decision_id": 0,
+                "quarantine_id": 0,
                 "audit_id": 0,
                 "audit_hash": "0" * 64,
             }
