@@ -1,5 +1,355 @@
-"""Fetch new mail, understand it, decide by the platform's rules, and queue it for people."""
+"""Fetch new mail, understand it, decide by the platform's rules, and queue it for people.
+
+One batch, top to bottom: `carry` takes what a mailbox has to offer, `keep` puts the bytes on disk,
+`understand` parses and reads them (in worker processes), `decide_on` applies the rules, and one
+transaction records message, cursor, cases and audit together. Kill it anywhere and start it again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ingest.sources import Batch as Fetched
+from ingest.sources import Source, SourceError, open_source
+from ingest.workers import Workers, process_pool
+from review.commands import command_line
+from review.desk import Engine
+from review.terminal import SourceReport
+from settings import Settings, SourceSettings
+from store import Batch, Lease, LeaseHeldError, Outcome, Quarantined, Store, Tally
+from triage.records import Cursor, Email, RawMessage, Request
+
+if TYPE_CHECKING:
+    from models.reading import Reader
+    from triage.deadlines import OfficeHours
+    from triage.policy import Thresholds
+    from triage.replies import Wording
+
+#: A run that is silent for longer has lost its mailbox to the next one.
+LEASE = timedelta(minutes=10)
+#: Batches in flight: one being fetched, one being read, one being recorded.
+AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    email: Email
+    requests: tuple[Request, ...]
+    reader_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    cause: str
+
+
+Read = Understood | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How messages are parsed and read; the same in every process."""
+
+    authserv_id: str = ""
+    check_dkim: bool = False
+    model: str = ""
+    fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decisions rest on beside the message and the registry."""
+
+    now: datetime
+    office: OfficeHours
+    certain_from: Thresholds
+    wording: Wording
+
+
+# --- the batch ------------------------------------------------------------------------------------
+
+
+def carry(
+    source: Source,
+    store: Store,
+    workers: Workers[RawMessage, Read],
+    rules: Rules,
+    settings: Settings,
+    *,
+    run_id: int | None,
+    limit: int | None = None,
+    progress: Callable[[Tally], None] = lambda _: None,
+) -> Tally:
+    """Carry every new message of one connected *source* from bytes to queue, oldest first.
+
+    Safe to kill and start again: a message is behind us only once it is queued or quarantined, and
+    that happens in one transaction. One bad message never holds up the next. Without a *run_id* it
+    is a rehearsal: everything is done, nothing is kept.
+    """
+    tally = Tally()
+    rehearsed = run_id is None
+    with _lease(store, source, rehearsed=rehearsed) as lease:
+        cursor = store.cursor(source.name, source.folder) or first_cursor(source, settings.start)
+        batches = source.batches(cursor, store.known, size=settings.batch_size, limit=limit)
+        kept = batches if rehearsed else keep(batches, store)
+        for batch, readings in read_ahead(kept, workers):
+            with (
+                suppress(_RehearsedError),
+                store.batch(lease, now=rules.now, run_id=run_id) as memory,
+            ):
+                tally = tally + record(batch, readings, memory, rules)
+                if rehearsed:
+                    raise _RehearsedError
+            progress(tally)
+    return tally
+
+
+class _RehearsedError(Exception):
+    """Ends a batch of a rehearsal: its transaction is rolled back."""
+
+
+@contextmanager
+def _lease(store: Store, source: Source, *, rehearsed: bool) -> Iterator[Lease | None]:
+    if rehearsed:
+        yield None
+        return
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    with store.lease(f"{source.name} {source.folder}", owner, LEASE) as lease:
+        yield lease
+
+
+def first_cursor(source: Source, start: str) -> Cursor | None:
+    """Where a first connection begins: at the oldest message, or after the newest."""
+    return source.latest() if start == "now" else None
+
+
+def keep(fetched: Iterable[Fetched], store: Store) -> Iterator[Fetched]:
+    """Put the raw bytes on disk before anybody tries to read them."""
+    for batch in fetched:
+        store.keep_raw(batch.messages)
+        yield batch
+
+
+def record(batch: Fetched, readings: Sequence[Read], memory: Batch, rules: Rules) -> Tally:
+    """Decide on a batch and collect all of it, cursor included, for one commit."""
+    memory.prefetch(
+        [(read.email, read.requests) for read in readings if isinstance(read, Understood)],
+        digests=[raw.digest for raw in batch.messages],
+    )
+    tally = Tally()
+    for raw, read in zip(batch.messages, readings, strict=True):
+        tally = tally + record_message(raw, read, memory, rules)
+    for loss in batch.losses:
+        if loss.cause == "vanished":
+            memory.vanished(loss.key)
+            tally = tally + Tally(vanished=1)
+        else:
+            memory.quarantine(loss.key, "", loss.cause)
+            tally = tally + Tally(fetched=1, quarantined=1)
+    memory.advance(batch.cursor)
+    return tally
+
+
+def record_message(
+    raw: RawMessage, read: Read, memory: Batch, rules: Rules, *, again: bool = False
+) -> Tally:
+    """One message into the batch: known already, set aside, or decided request by request.
+
+    *again* is for one that comes back from quarantine.
+    """
+    if memory.seen(raw.digest) and not again:
+        memory.already_known(raw.key, raw.digest)
+        return Tally(fetched=1, already_known=1)
+    if isinstance(read, Unreadable):
+        memory.quarantine(raw.key, raw.digest, read.cause)
+        return Tally(fetched=1, quarantined=1)
+    from triage.cases import split
+
+    asks = [ask for request in read.requests for ask in split(request)]
+    outcomes = [decide_on(read.email, ask, memory, rules) for ask in asks]
+    memory.add(raw.key, raw.digest, read.email, outcomes, reader_version=read.reader_version)
+    if all(outcome.decision.queue == "general" for outcome in outcomes):
+        return Tally(fetched=1, general=1)
+    return Tally(fetched=1, queued=1)
+
+
+def decide_on(email: Email, request: Request, memory: Batch, rules: Rules) -> Outcome:
+    """Join a request to its open case, link it to the registry, apply the rules, draft a reply."""
+    from triage.alternatives import rank
+    from triage.cases import merge, which
+    from triage.linking import link
+    from triage.policy import decide
+    from triage.replies import draft_reply
+
+    writers = memory.directory.therapists_at(email.sender.email)
+    therapist_ids = tuple(writer.therapist_id for writer in writers)
+    threads = (email.in_reply_to, *email.references)
+    candidates = memory.open_cases(
+        email.sender.email, therapist_ids[0] if therapist_ids else "", request.session_ids, threads
+    )
+    case = which(candidates, email, request, therapist_ids)
+    known = merge(case, request) if case else request
+    facts = link(email, known, memory.directory, case, rules.now)
+    decision = decide(email, known, facts, rules.now, rules.office, certain_from=rules.certain_from)
+    decision = replace(decision, alternatives=rank(known, facts, memory.directory))
+    draft = draft_reply(email, known, facts, decision, rules.wording)
+    return Outcome(known, facts, replace(decision, draft=draft), case.case_id if case else None)
+
+
+# --- understanding, in worker processes -----------------------------------------------------------
+
+
+def read_ahead(
+    batches: Iterable[Fetched], workers: Workers[RawMessage, Read]
+) -> Iterator[tuple[Fetched, list[Read]]]:
+    """Each batch with what was read in it, in order, while the next ones are being fetched."""
+    pending: deque[tuple[Fetched, Callable[[], list[Read]]]] = deque()
+    for newest in batches:
+        pending.append((newest, workers.start(newest.messages)))
+        if len(pending) == AHEAD:
+            batch, result = pending.popleft()
+            yield batch, result()
+    for batch, result in pending:
+        yield batch, result()
+
+
+def understand(reading: Reading, messages: Sequence[RawMessage]) -> list[Read]:
+    """Parse and read *messages*, in their order; runs in a worker.
+
+    No message raises and none holds up the next: an unreadable one gives its cause.
+    """
+    try:
+        return _understand(reading, messages)
+    except Exception as error:  # noqa: BLE001 - a bug on one message must not take the others along
+        if len(messages) == 1:
+            return [Unreadable(f"bug:{type(error).__name__}")]
+        return [read for raw in messages for read in understand(reading, [raw])]
+
+
+def _understand(reading: Reading, messages: Sequence[RawMessage]) -> list[Read]:
+    parsed = [_parse(reading, raw) for raw in messages]
+    reader = _reader(reading.model, fast=reading.fast)
+    requests = iter(reader.read([item for item in parsed if isinstance(item, Email)]))
+    return [
+        Understood(item, next(requests), reader.version) if isinstance(item, Email) else item
+        for item in parsed
+    ]
+
+
+def _parse(reading: Reading, raw: RawMessage) -> Email | Unreadable:
+    from ingest.parsing import UnreadableEmailError, parse
+
+    try:
+        return parse(raw, authserv_id=reading.authserv_id, check_dkim=reading.check_dkim)
+    except UnreadableEmailError as error:
+        return Unreadable(error.cause)
+
+
+@lru_cache(maxsize=1)
+def _reader(model: str, *, fast: bool) -> Reader:
+    from models.reading import load_reader, rules_only
+    from models.registry import ModelRefusedError
+
+    try:
+        return load_reader(model or None, fast=fast)
+    except ModelRefusedError:
+        return rules_only()  # whoever started us has said so; everything goes to `check`
+
+
+# --- one run over several mailboxes ---------------------------------------------------------------
+
+
+def run_sources(
+    settings: Settings,
+    specs: Sequence[SourceSettings],
+    store: Store,
+    now: datetime,
+    *,
+    limit: int | None = None,
+    dry_run: bool = False,
+    progress: Callable[[Tally], None] = lambda _: None,
+) -> list[SourceReport]:
+    """Carry the news of every mailbox, one after the other; a failing one holds up no other."""
+    # A misspelt source is found before anything is done, not after half the mailboxes are read.
+    sources = [open_source(spec.url, settings.access_to(spec)) for spec in specs]
+    rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
+    run_id = None if dry_run else store.start_run([source.name for source in sources], now)
+    reports = []
+    with reading_workers(settings) as workers:
+        for source in sources:
+            one = partial(carry, source, store, workers, rules, settings, run_id=run_id)
+            reports.append(_report(source, partial(one, limit=limit, progress=progress)))
+    if run_id is not None:
+        total = sum((report.tally for report in reports), Tally())
+        failed = any(report.failed for report in reports)
+        store.finish_run(run_id, total, datetime.now(UTC), "failed" if failed else "done")
+    return reports
+
+
+def _report(source: Source, carry_it: Callable[[], Tally]) -> SourceReport:
+    try:
+        with source:
+            return SourceReport(source.name, carry_it())
+    except LeaseHeldError:
+        return SourceReport(source.name, Tally(), "another run is at work here; left to it")
+    except SourceError as error:
+        return SourceReport(source.name, Tally(), str(error), failed=True)
+
+
+def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:
+    """Processes that parse and read as *settings* say; they start with the first message."""
+    reading = Reading(settings.authserv_id, settings.check_dkim, settings.model, fast=settings.fast)
+    pool = partial(process_pool, settings.workers, ("ingest.parsing", "models.reading", "spacy"))
+    return Workers(partial(understand, reading), lambda _: Unreadable("killed_reader"), pool)
+
+
+def retry_quarantined(
+    settings: Settings, store: Store, chosen: Sequence[Quarantined], now: datetime
+) -> Tally:
+    """Read messages in quarantine again, from the bytes kept; what succeeds is queued."""
+    rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
+    tally = Tally()
+    with reading_workers(settings) as workers:
+        for kept in chosen:
+            content = store.raw(kept.digest)
+            if content is None:
+                continue
+            raw = RawMessage(kept.key, kept.received_at or now, kept.digest, content)
+            [read] = workers.start([raw])()
+            with store.batch(now=now, actor="retry") as memory:
+                tally = tally + record_message(raw, read, memory, rules, again=True)
+    return tally
+
+
+def explain(
+    settings: Settings, messages: Iterable[RawMessage]
+) -> Iterator[tuple[RawMessage, Email | str, tuple[Request, ...]]]:
+    """What is understood of each message, in order; for an unreadable one, why instead."""
+    nowhere = Cursor("", "", 0, 0)
+    batches = (Fetched(some, (), nowhere) for some in _batched(messages, settings.batch_size))
+    with reading_workers(settings) as workers:
+        for batch, readings in read_ahead(batches, workers):
+            for raw, read in zip(batch.messages, readings, strict=True):
+                if isinstance(read, Understood):
+                    yield raw, read.email, read.requests
+                else:
+                    yield raw, read.cause, ()
+
+
+def _batched(messages: Iterable[RawMessage], size: int) -> Iterator[tuple[RawMessage, ...]]:
+    rest = iter(messages)
+    return iter(lambda: tuple(islice(rest, size)), ())
 
 
 def main() -> None:
-    """The command line `fit-triage`."""
+    """The command line `fit-triage`; its commands are in ``review/commands.py``."""
+    command_line(Engine(run=run_sources, explain=explain, retry=retry_quarantined))

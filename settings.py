@@ -5,11 +5,14 @@ arguments, and are never shown. An unknown name is an error that lists the known
 misspelt setting that is silently ignored is found only when it hurts.
 """
 
+from __future__ import annotations
+
 import os
 import tomllib
-from datetime import time
+from datetime import datetime, time, timedelta
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -19,6 +22,12 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+if TYPE_CHECKING:
+    from ingest.sources import Access
+    from triage.deadlines import OfficeHours
+    from triage.policy import Thresholds
+    from triage.replies import Wording
 
 PREFIX = "FIT_TRIAGE_"
 DEFAULT_FILE = Path("fit-triage.toml")
@@ -48,7 +57,8 @@ class OfficeSettings(BaseModel):
 
     days: tuple[int, ...] = Field((0, 1, 2, 3, 4), description="Working days, Monday is 0")
     opens: time = Field(time(9), description="Local time")
-    closes: time = Field(time(17, 30), description="Local time")
+    closes: time = Field(time(17), description="Local time")
+    notice_hours: float = Field(1, ge=0, description="Office hours needed before a session")
     region: Literal["ENG", "SCT", "WLS", "NIR"] = Field("ENG", description="Whose bank holidays")
 
     @field_validator("days")
@@ -58,6 +68,16 @@ class OfficeSettings(BaseModel):
             msg = "give at least one day; allowed are 0 (Monday) to 6 (Sunday)"
             raise ValueError(msg)
         return days
+
+
+class CertaintySettings(BaseModel):
+    """How sure a reading must be; a case that rests on one less sure is checked by a person."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: float = Field(0.7, ge=0, le=1, description="What is asked for")
+    told: float = Field(0.8, ge=0, le=1, description="That the client was told")
+    session: float = Field(0.7, ge=0, le=1, description="Which session is meant")
 
 
 class Settings(BaseSettings):
@@ -89,11 +109,9 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0, description="Processes for reading; 0 is one per core")
     model: str = Field("", description="Released model; empty is the promoted one")
     fast: bool = Field(default=False, description="Read without the slower models")
-    certain_from: float = Field(
-        0.8, ge=0, le=1, description="A reading less sure than this is checked by a person"
-    )
     templates: Path | None = Field(None, description="Folder of draft templates; empty is ours")
     office: OfficeSettings = OfficeSettings()
+    certainty: CertaintySettings = CertaintySettings()
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -113,7 +131,55 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    def password_for(self, source: SourceSettings) -> str:
+    def access_to(self, source: SourceSettings) -> Access:
+        """What reading *source* needs beside its name, password included."""
+        from ingest.sources import Access
+
+        return Access(
+            password=self._password_for(source),
+            ca_file=str(source.ca_file or self.imap_ca_file or ""),
+            allow_plaintext=source.allow_plaintext,
+            timeout_s=self.imap_timeout,
+            max_message_bytes=self.max_message_bytes,
+            user=source.user,
+        )
+
+    def office_hours(self, now: datetime) -> OfficeHours:
+        """The office as configured, with the bank holidays of the years around *now*."""
+        from holidays import country_holidays
+
+        from triage.deadlines import OfficeHours
+
+        office, years = self.office, range(now.year - 1, now.year + 3)
+        return OfficeHours(
+            days=frozenset(office.days),
+            opens=office.opens,
+            closes=office.closes,
+            holidays=frozenset(country_holidays("GB", subdiv=office.region, years=years)),
+            notice=timedelta(hours=office.notice_hours),
+        )
+
+    def thresholds(self) -> Thresholds:
+        from triage.policy import Thresholds
+
+        return Thresholds(**self.certainty.model_dump())
+
+    def wording(self) -> Wording:
+        """The draft templates, ours or operations' own; a slip in one of them shows here."""
+        from triage.replies import Wording, WordingError
+
+        folder = self.templates or resources.files("triage") / "templates"
+        try:
+            sources = {item.name: item.read_text("utf-8") for item in folder.iterdir()}
+            return Wording.from_sources(sources)
+        except (OSError, UnicodeError) as error:
+            msg = f"templates in {folder} cannot be read: {_cause(error)}"
+            raise SettingsError(msg) from error
+        except WordingError as error:
+            msg = f"templates in {folder}: {error}"
+            raise SettingsError(msg) from error
+
+    def _password_for(self, source: SourceSettings) -> str:
         """The password of *source*: its own file, else the common file, else the environment."""
         file = source.password_file or self.imap_password_file
         if file is None:
@@ -183,7 +249,11 @@ def _first_problem(error: ValidationError, file: Path | None) -> str:
 
 
 def _allowed_beside(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, Any] = {"sources": SourceSettings, "office": OfficeSettings}
+    models: dict[str, Any] = {
+        "sources": SourceSettings,
+        "office": OfficeSettings,
+        "certainty": CertaintySettings,
+    }
     model = models.get(str(location[0]), Settings) if len(location) > 1 else Settings
     return sorted(set(model.model_fields) - {"imap_password"})
 

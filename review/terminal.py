@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group, RenderableType
@@ -12,10 +13,22 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from store import CaseRow, CaseStory, Tally
+from ingest.parsing import CAUSES
+from store import CaseRow, CaseStory, ImportReport, Quarantined, Tally
 from triage.records import Client, Directory, Email, Finding, Part, Request, request_fields
 
 LONDON: Final = ZoneInfo("Europe/London")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What a run made of one mailbox; ``problem`` says why it is left to the next run."""
+
+    source: str
+    tally: Tally
+    problem: str = ""
+    failed: bool = False
+
 
 QUEUES: Final = ("cancellation", "referral", "enquiry")
 
@@ -70,10 +83,15 @@ def tally_line(tally: Tally) -> str:
 
 
 def print_queues(
-    console: Console, rows: Sequence[CaseRow], directory: Directory, now: datetime
+    console: Console,
+    rows: Sequence[CaseRow],
+    directory: Directory,
+    now: datetime,
+    *,
+    only: str | None = None,
 ) -> None:
-    """One table a queue, the most pressing case first."""
-    for queue in dict.fromkeys([*QUEUES, *(row.decision.queue for row in rows)]):
+    """One table a queue, the most pressing case first; empty ones too, but for *only*."""
+    for queue in [only] if only else dict.fromkeys([*QUEUES, *(r.decision.queue for r in rows)]):
         found = [row for row in rows if row.decision.queue == queue]
         console.print(queue_table(queue, found, directory, now))
 
@@ -237,78 +255,55 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def queue_json(row: CaseRow) -> dict[str, Any]:
-    """One case in the fields that other programs rely on (``queue --json``)."""
-    decision, draft = row.decision, row.decision.draft
-    return {
-        "case_id": row.case_id,
-        "queue": decision.queue,
-        "state": decision.state,
-        "blockers": list(decision.blockers),
-        "session_id": row.session_id or None,
-        "therapist_id": row.therapist_id or None,
-        "client_id": row.client_id or None,
-        "deadline": decision.deadline.isoformat() if decision.deadline else None,
-        "safeguarding": decision.safeguarding,
-        "sender_authenticated": row.sender_authenticated,
-        "proposals": [
-            {"session_id": p.session_id, "score": p.score, "why": p.why} for p in row.proposals
-        ],
-        "guarantee": decision.guarantee,
-        "alternatives": [
-            {
-                "therapist_id": a.therapist_id,
-                "name": a.name,
-                "score": a.score,
-                "why": list(a.why),
-                "lacks": list(a.lacks),
-            }
-            for a in decision.alternatives
-        ],
-        "reasons": list(decision.reasons),
-        "draft": {
-            "to": draft.to,
-            "subject": draft.subject,
-            "body": draft.body,
-            "in_reply_to": draft.in_reply_to,
-            "references": list(draft.references),
-        }
-        if draft
-        else None,
-        "message_ids": list(row.message_ids),
-        **request_fields(row.request),
-        "confidence": row.request.confidence,
-    }
+def print_explained(
+    console: Console, file: str, email: Email | str, requests: Sequence[Request]
+) -> None:
+    """A message with its evidence highlighted, and what is understood of it."""
+    console.rule(Text(file))
+    if not isinstance(email, Email):
+        console.print(Text(f"cannot be read: {CAUSES.get(email, email)}", style="bold red"))
+        return
+    console.print(email_panel(email, [f for request in requests for f in request.findings]))
+    for request in requests:
+        console.print(request_table(request))
 
 
-def explain_json(file: str, email: Email, requests: Iterable[Request]) -> dict[str, Any]:
-    """One message as ``explain --json`` gives it."""
-    return {
-        "file": file,
-        "message_id": email.message_id,
-        "subject": email.subject,
-        "new_text": email.new_text,
-        "automatic": email.automatic,
-        "requests": [
-            {
-                **request_fields(request),
-                "confidence": request.confidence,
-                "findings": [_finding_json(finding) for finding in request.findings],
-            }
-            for request in requests
-        ],
-    }
+def print_quarantine(console: Console, found: Iterable[Quarantined]) -> None:
+    """What could not be read, as operations need it: no content, no names."""
+    table = Table(title="quarantine", title_justify="left", title_style="bold")
+    for column in ("id", "since", "cause", "what that means", "tried"):
+        table.add_column(column)
+    for item in found:
+        since = f"{item.quarantined_at.astimezone(LONDON):%d %b %H:%M}"
+        meaning = CAUSES.get(item.cause, item.detail)
+        table.add_row(item.digest[:12], since, item.cause, meaning, str(item.attempts))
+    table.title = f"quarantine ({table.row_count})"
+    console.print(table)
 
 
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    span = finding.span
-    return {
-        "label": finding.label,
-        "value": finding.value,
-        "part": span.part if span else None,
-        "start": span.start if span else None,
-        "end": span.end if span else None,
-        "text": span.text if span else "",
-        "source": finding.source,
-        "confidence": round(finding.confidence, 4),
-    }
+def print_import(console: Console, reports: Iterable[ImportReport]) -> None:
+    """What an import changed, and each row that was left out."""
+    for report in reports:
+        console.print(
+            f"{report.kind}: {report.new} new, {report.changed} changed, "
+            f"{report.unchanged} unchanged, {report.gone} gone, {len(report.rejected)} rejected"
+        )
+        for row in report.rejected:
+            console.print(Text(f"  {row.file}:{row.line}: {row.reason}", style="yellow"))
+
+
+def print_reports(console: Console, reports: Sequence[SourceReport], *, dry_run: bool) -> None:
+    """A line a mailbox, and one for the run where there are several."""
+    for report in reports:
+        outcome = report.problem or tally_line(report.tally)
+        style = "bold red" if report.failed else ""
+        console.print(Text(f"{report.source}: {outcome}", style=style), soft_wrap=True)
+    if len(reports) > 1:
+        console.print(Text(f"run: {tally_line(total(reports))}"), soft_wrap=True)
+    if dry_run:
+        console.print(Text("dry run: nothing was kept"))
+
+
+def total(reports: Iterable[SourceReport]) -> Tally:
+    """What all mailboxes of a run came to."""
+    return sum((report.tally for report in reports), Tally())

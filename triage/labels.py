@@ -16,6 +16,38 @@ Agreement = Literal["agrees", "declines", "unknown"]
 Risk = Literal["none", "concern", "urgent"]
 Role = Literal["therapist", "client", "other", "automated"]
 
+Queue = Literal["cancellation", "referral", "enquiry", "general", "quarantine"]
+State = Literal[
+    "ready",
+    "awaiting_client",
+    "awaiting_details",
+    "check",
+    "noted",
+    "done",
+    "withdrawn",
+    "dismissed",
+]
+Blocker = Literal[
+    "urgent_risk",
+    "client_not_told",
+    "reasons_not_discussed",
+    "client_disagrees",
+    "reason_missing",
+    "issues_missing",
+    "needs_missing",
+    "sender_unverified",
+    "not_session_owner",
+    "session_unknown",
+    "session_ambiguous",
+    "session_past",
+    "low_confidence",
+    "contradiction",
+]
+
+QUEUES: Final[tuple[str, ...]] = get_args(Queue)
+STATES: Final[tuple[str, ...]] = get_args(State)
+BLOCKERS: Final[tuple[str, ...]] = get_args(Blocker)
+
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 NOTIFICATIONS: Final[tuple[str, ...]] = get_args(Notification)
 STAGES: Final[tuple[str, ...]] = get_args(Stage)

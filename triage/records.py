@@ -11,20 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from triage.labels import Agreement, Kind, Notification, Risk, Stage
+from triage.labels import Agreement, Kind, Notification, Queue, Risk, Stage, State
 
 Part = Literal["subject", "new_text", "quoted_text"]
-Queue = Literal["cancellation", "referral", "enquiry", "general", "quarantine"]
-State = Literal[
-    "ready",
-    "awaiting_client",
-    "awaiting_details",
-    "check",
-    "noted",
-    "done",
-    "withdrawn",
-    "dismissed",
-]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,224 @@
+"""The command line: what operations and staff type, and what they get to see.
+
+Each command reads the settings, opens what it needs and shows the outcome. What runs the batch
+itself is handed in by ``pipeline.py`` as an ``Engine``, since nothing may import the entry point.
+Exit codes: 0 done, 1 the world is unavailable (a scheduler alerts), 2 wrong use or configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ingest.sources import ALLOWED_SPECS, SourceError, SourceSpecError
+from models.commands import models_app
+from review.desk import (
+    LONDON,
+    AsJson,
+    Desk,
+    Engine,
+    Now,
+    UsageProblemError,
+    console,
+    counting,
+    import_files,
+    one_of,
+    print_json,
+    store_of,
+)
+from review.operations import check, health, quarantine_app, registry_app
+from settings import SettingsError, SourceSettings
+from store import StoreError, open_store
+from triage.records import Email
+
+app = typer.Typer(
+    help="Read the support mailbox and lay out cancellation and referral queues.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print values, and our values are people's mail
+)
+app.add_typer(models_app, name="models")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(registry_app, name="registry")
+app.command()(health)
+app.command()(check)
+
+
+def command_line(engine: Engine) -> None:
+    """Run the command that was typed; known errors become one line and an exit code."""
+    try:
+        app(obj=Desk(engine))
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"fit-triage: {error}", file=sys.stderr)  # noqa: T201 - the one line promised
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """2 for wrong use, 1 where the world is unavailable, None for a bug of ours."""
+    if isinstance(error, SettingsError | SourceSpecError | UsageProblemError):
+        return 2
+    return 1 if isinstance(error, SourceError | StoreError) else None
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="Instead of ./fit-triage.toml.")] = None,
+) -> None:
+    context.obj = Desk(context.obj.engine, config)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    source: Annotated[list[str] | None, typer.Option(help="Instead of the configured.")] = None,
+    now: Now = None,
+    start: Annotated[
+        Literal["history", "now"] | None, typer.Option(help="What a first connection reads.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most, of each mailbox.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, keep nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read what is new in every mailbox, once. Exit code 1: one could not be read."""
+    from review.fields import run_json
+    from review.terminal import print_reports
+
+    desk: Desk = context.obj
+    settings = desk.settings(start=start)
+    specs = tuple(SourceSettings(url=url) for url in source or ()) or settings.sources
+    if not specs:
+        msg = f"no mailbox to read: give --source or `sources` in the settings; {ALLOWED_SPECS}"
+        raise SettingsError(msg)
+    with store_of(settings, scratch=dry_run) as store, counting("messages") as progress:
+        reports = desk.engine.run(
+            settings,
+            specs,
+            store,
+            now or datetime.now(UTC),
+            limit=limit,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    if as_json:
+        print_json(run_json(reports))
+    else:
+        print_reports(console(), reports, dry_run=dry_run)
+    if any(report.failed for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its files.")] = Path("demo"),
+) -> None:
+    """The main job on the sample mailbox, on SQLite, as of today."""
+    from ingest.sample import write_sample
+    from review.terminal import print_queues, print_reports
+
+    desk: Desk = context.obj
+    sample = write_sample(folder, datetime.now(LONDON).date())
+    database = f"sqlite:///{folder / 'fit-triage.sqlite3'}"
+    settings = desk.settings(database_url=database, authserv_id=sample.authserv_id, workers=1)
+    specs = [SourceSettings(url=f"maildir:{sample.maildir}")]
+    with open_store(database) as store, counting("messages") as progress:
+        import_files(store, sample.sessions, sample.therapists, sample.clients, sample.now)
+        reports = desk.engine.run(settings, specs, store, sample.now, progress=progress)
+        print_queues(console(), store.queue(), store.directory(), sample.now)
+    print_reports(console(), reports, dry_run=False)
+    console().print(
+        f"[dim]Go on with[/]  {sys.argv[0]} show CASE   [dim]after[/]  "
+        f"export FIT_TRIAGE_DATABASE_URL={database}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command()
+def queue(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option("--queue", help="Only this queue.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
+    blocker: Annotated[str | None, typer.Option(help="Only cases held up by this.")] = None,
+    due: Annotated[float | None, typer.Option(help="Only due within so many hours.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1)] = None,
+    now: Now = None,
+    *,
+    closed: Annotated[bool, typer.Option("--closed", help="Closed cases as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The queues, most pressing first: deadline, therapist, client, state, what is missing."""
+    from review.fields import queue_json
+    from review.terminal import print_queues
+
+    clock = now or datetime.now(UTC)
+    with store_of(context.obj.settings()) as store:
+        rows = store.queue(
+            queue=one_of("queue", name),
+            state=one_of("state", state),
+            blocker=one_of("blocker", blocker),
+            due_before=None if due is None else clock + timedelta(hours=due),
+            limit=limit,
+            include_closed=closed,
+        )
+        if as_json:
+            for row in rows:
+                print_json(queue_json(row))
+        else:
+            print_queues(console(), rows, store.directory(), clock, only=name)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    case: Annotated[int, typer.Argument(help="The number in the queue's first column.")],
+    now: Now = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """A case from its first mail to its draft, evidence highlighted."""
+    from review.fields import case_json
+    from review.terminal import print_case
+
+    with store_of(context.obj.settings()) as store:
+        story = store.case(case)
+        if story is None:
+            raise UsageProblemError(f"there is no case {case}; `fit-triage queue` lists them")
+        if as_json:
+            print_json(case_json(story))
+        else:
+            print_case(console(), story, store.directory(), now or datetime.now(UTC))
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Message files, folders, Maildirs, mboxes.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """What is understood of messages in files, and the words it rests on. Needs no database."""
+    from ingest.paths import messages_at
+    from review.fields import explain_json, unreadable_json
+    from review.terminal import print_explained
+
+    desk: Desk = context.obj
+    settings = desk.settings()
+    found = messages_at(paths)
+    for raw, email, requests in desk.engine.explain(settings, found):
+        file = raw.key.source
+        if not as_json:
+            print_explained(console(), file, email, requests)
+        elif isinstance(email, Email):
+            print_json(explain_json(file, email, requests))
+        else:
+            print_json(unreadable_json(file, email))

@@ -1,0 +1,153 @@
+"""What every command shares: settings, the engine, the store, and how to print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from zoneinfo import ZoneInfo
+
+import typer
+
+from settings import Settings, SourceSettings, read_settings
+from store import ImportReport, Quarantined, Store, Tally, open_store, read_registry_file
+from triage.labels import BLOCKERS, QUEUES, STATES
+from triage.records import Email, RawMessage, Request
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from review.terminal import SourceReport
+
+LONDON: Final = ZoneInfo("Europe/London")
+#: A log file or a pipe has no width of its own; 80 columns would cut the tables.
+_WIDTH: Final = 140
+
+
+class UsageProblemError(Exception):
+    """A command was asked for something it cannot do; the message says what is allowed."""
+
+
+class Run(Protocol):
+    def __call__(
+        self,
+        settings: Settings,
+        specs: Sequence[SourceSettings],
+        store: Store,
+        now: datetime,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+        progress: Callable[[Tally], None] = ...,
+    ) -> list[SourceReport]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What ``pipeline.py`` can do for a command."""
+
+    run: Run
+    explain: Callable[
+        [Settings, Iterable[RawMessage]],
+        Iterator[tuple[RawMessage, Email | str, tuple[Request, ...]]],
+    ]
+    retry: Callable[[Settings, Store, Sequence[Quarantined], datetime], Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every command is handed."""
+
+    engine: Engine
+    config: Path | None = None
+
+    def settings(self, **changed: object) -> Settings:
+        return read_settings(self.config).model_copy(
+            update={name: value for name, value in changed.items() if value is not None}
+        )
+
+
+def moment(text: str) -> datetime:
+    """An ISO time; without an offset it is Europe/London."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no ISO time such as 2026-03-02T09:30") from None
+    return when if when.tzinfo else when.replace(tzinfo=LONDON)
+
+
+Now = Annotated[
+    datetime | None, typer.Option("--now", parser=moment, metavar="ISO", help="Clock to go by.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
+
+
+@contextmanager
+def store_of(settings: Settings, *, scratch: bool = False) -> Iterator[Store]:
+    """The store; for a rehearsal before there is any, one that is thrown away."""
+    database = settings.database_url
+    new = (
+        database.startswith("sqlite:///") and not Path(database.removeprefix("sqlite:///")).exists()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        if scratch and new:
+            database = f"sqlite:///{folder}/rehearsal.sqlite3"
+        with open_store(database) as store:
+            yield store
+
+
+@contextmanager
+def counting(unit: str) -> Iterator[Callable[[Tally], None]]:
+    """A line that counts, where somebody watches; a scheduler's log stays clean."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), "{task.completed} {task.description}", TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(unit, total=None)
+        yield lambda tally: bar.update(task, completed=tally.fetched)
+
+
+def import_files(
+    store: Store,
+    sessions: Path | None,
+    therapists: Path | None,
+    clients: Path | None,
+    now: datetime,
+    *,
+    full: bool = True,
+) -> list[ImportReport]:
+    return store.import_registry(
+        sessions=read_registry_file(sessions, "sessions") if sessions else None,
+        therapists=read_registry_file(therapists, "therapists") if therapists else None,
+        clients=read_registry_file(clients, "clients") if clients else None,
+        now=now,
+        full=full,
+    )
+
+
+def one_of(field: str, value: str | None) -> str | None:
+    """*value* if it is a code of *field*; a misspelt filter would show an empty queue."""
+    allowed = {"queue": QUEUES, "state": STATES, "blocker": BLOCKERS}[field]
+    if value is not None and value not in allowed:
+        raise UsageProblemError(f"{field} {value!r} is unknown; allowed: {', '.join(allowed)}")
+    return value
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -1,0 +1,94 @@
+"""Whether all is well: figures for monitoring, and a try of everything that a run depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from ingest.sources import SourceError, open_source
+from settings import Settings, SettingsError, SourceSettings
+from store import Counts, StoreError, open_store
+
+#: A scheduled run that has not succeeded for longer has been forgotten or fails.
+LATE: Final = timedelta(hours=24)
+
+
+def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, Any]:
+    """The figures, what is wrong in words, and ``healthy`` where nothing is."""
+    model, refused = model_in_use(settings)
+    issues = list(_issues(counts, refused, now))
+    last = counts.last_run
+    return {
+        "healthy": not issues,
+        "issues": issues,
+        "last_success_at": _iso(counts.last_success_at),
+        "last_run": last and {"run_id": last.run_id, "status": last.status, **asdict(last.tally)},
+        "backlog": counts.open_cases,
+        "backlog_by_queue": dict(counts.open_by_queue),
+        "oldest_open_at": _iso(counts.oldest_open_at),
+        "quarantined": counts.quarantined,
+        "messages": counts.messages,
+        "registry_imported_at": _iso(counts.registry_imported_at),
+        "model": model,
+        "schema": counts.schema,
+    }
+
+
+def _issues(counts: Counts, refused: str, now: datetime) -> Iterator[str]:
+    last = counts.last_run
+    if counts.last_success_at is None:
+        yield "no run has succeeded yet"
+    elif now - counts.last_success_at > LATE:
+        yield f"no run has succeeded since {_iso(counts.last_success_at)}"
+    if last and last.finished_at and last.status != "done":
+        yield f"run {last.run_id} ended as: {last.status}"
+    if counts.quarantined:
+        yield f"{counts.quarantined} in quarantine; see `fit-triage quarantine list`"
+    if counts.registry_imported_at is None:
+        yield "no booking registry; see `fit-triage registry import`"
+    if refused:
+        yield f"the model is refused, everything goes to check: {refused}"
+
+
+def model_in_use(settings: Settings) -> tuple[str, str]:
+    """The released model's version, and why it is refused ("" when it is not)."""
+    from models.reading import ModelRefusedError, load_reader
+
+    try:
+        return load_reader(settings.model or None, fast=settings.fast).version, ""
+    except ModelRefusedError as error:
+        return "rules-only", str(error)
+
+
+def checks(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each thing that a run depends on, with what is wrong with it, "" where nothing is."""
+    yield "settings", ""
+    yield "templates", _problem(settings.wording)
+    yield "model", model_in_use(settings)[1]
+    yield "database", _problem(lambda: open_store(settings.database_url).close())
+    for spec in settings.sources:
+        yield spec.url, _problem(partial(_try_source, settings, spec))
+    if not settings.sources:
+        yield "sources", "none configured; set `sources` or give run --source"
+    if not settings.authserv_id:
+        yield "authserv_id", "not set: no sender can be verified, so nothing will ever be ready"
+
+
+def _try_source(settings: Settings, spec: SourceSettings) -> None:
+    with open_source(spec.url, settings.access_to(spec)) as source:
+        source.count()
+
+
+def _problem(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except (SettingsError, SourceError, StoreError) as error:
+        return str(error)
+    return ""
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None

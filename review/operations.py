@@ -1,0 +1,115 @@
+"""What operations type: quarantine, registry, health, and a check of everything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from review.desk import (
+    AsJson,
+    Desk,
+    Now,
+    UsageProblemError,
+    console,
+    import_files,
+    moment,
+    print_json,
+    store_of,
+)
+
+quarantine_app = typer.Typer(help="Messages that could not be read.", no_args_is_help=True)
+registry_app = typer.Typer(help="The booking registry.", no_args_is_help=True)
+
+
+@quarantine_app.command("list")
+def quarantine_list(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """What could not be read, since when and why."""
+    from review.fields import quarantined_json
+    from review.terminal import print_quarantine
+
+    with store_of(context.obj.settings()) as store:
+        found = store.quarantined()
+    if as_json:
+        for item in found:
+            print_json(quarantined_json(item))
+    else:
+        print_quarantine(console(), found)
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(
+    context: typer.Context,
+    digest: Annotated[str | None, typer.Argument(help="The id, or how it begins.")] = None,
+    cause: Annotated[str | None, typer.Option(help="All set aside for this cause.")] = None,
+    before: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="ISO", help="All set aside before.")
+    ] = None,
+    now: Now = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+) -> None:
+    """Read messages again, from the bytes kept; what succeeds leaves quarantine."""
+    from review.terminal import tally_line
+
+    desk: Desk = context.obj
+    if not (everything or digest or cause or before):
+        raise UsageProblemError("say which: an id, --cause, --before or --all")
+    settings = desk.settings()
+    with store_of(settings) as store:
+        chosen = store.quarantined(digest=digest, cause=cause, before=before)
+        if not chosen:
+            raise UsageProblemError("nothing in quarantine fits; `quarantine list` shows what is")
+        tally = desk.engine.retry(settings, store, chosen, now or datetime.now(UTC))
+    console().print(tally_line(tally))
+
+
+@registry_app.command("import")
+def registry_import(
+    context: typer.Context,
+    sessions: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
+    therapists: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
+    clients: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
+    now: Now = None,
+    *,
+    changes: Annotated[bool, typer.Option("--changes", help="Files hold changes only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the booking registry up to these files; bad rows are named and left out."""
+    from review.terminal import print_import
+
+    if not (sessions or therapists or clients):
+        raise UsageProblemError("give at least one of --sessions, --therapists, --clients")
+    with store_of(context.obj.settings()) as store:
+        clock = now or datetime.now(UTC)
+        reports = import_files(store, sessions, therapists, clients, clock, full=not changes)
+    if as_json:
+        print_json([asdict(report) for report in reports])
+    else:
+        print_import(console(), reports)
+
+
+def health(context: typer.Context, now: Now = None) -> None:
+    """Figures for monitoring, as JSON. Exit code 1 where something needs a person."""
+    from review.health import health_of
+
+    settings = context.obj.settings()
+    with store_of(settings) as store:
+        report = health_of(store.counts(), settings, now or datetime.now(UTC))
+    print_json(report)
+    if not report["healthy"]:
+        raise typer.Exit(1)
+
+
+def check(context: typer.Context) -> None:
+    """Try settings, database, model and every mailbox, and say what is wrong with each."""
+    from review.health import checks
+
+    findings = list(checks(context.obj.settings()))
+    for name, problem in findings:
+        console().print(f"{'ok  ' if not problem else 'FAIL'}  {name}  {problem}", highlight=False)
+    if any(problem for _, problem in findings):
+        raise typer.Exit(1)
