@@ -8,10 +8,8 @@ imapclient, imaplib, the TLS layer or the socket can fail leaves this module as 
 from __future__ import annotations
 
 import hashlib
-import imaplib
 import logging
 import re
-import socket
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +23,7 @@ from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import LoginError
 
 from ingest.folder_names import from_utf7, to_utf7
+from ingest.imap_failures import FAILURES, described, line_is_dead, says_no, says_not_now
 from ingest.sources import (
     BYTES_PER_BATCH,
     Access,
@@ -35,24 +34,12 @@ from ingest.sources import (
     LoginRefusedError,
     Loss,
     SourceError,
+    SourceSpecError,
 )
 from triage.records import Cursor, MessageKey, RawMessage
 
 log = logging.getLogger(__name__)
 
-# Everything the library has been seen to raise on bad connections and hostile answers; its own
-# errors derive from imaplib's. The second row is what garbled answers do to its response parser.
-_FAILURES = (
-    imaplib.IMAP4.error, OSError, MemoryError, UnicodeError,
-    ValueError, TypeError, LookupError, AttributeError, RecursionError,
-)  # fmt: skip
-# Refusals that say "not now" (RFC 5530, and what large providers send): asking again helps.
-_NOT_NOW = re.compile(
-    r"\[(UNAVAILABLE|INUSE|LIMIT|OVERQUOTA|THROTTLED|ALERT|CONTACTADMIN)\b"
-    r"|too many|try again|temporar",
-    re.IGNORECASE,
-)
-_CODE = re.compile(r"\[[A-Z][A-Z0-9-]{1,30}\]")
 # imaplib gives up on a line above 1,000,000 bytes, and a UID takes up to 11 bytes of SEARCH's one.
 _UIDS_PER_SEARCH = 80_000
 _UIDS_PER_LOOK = 1_000  # messages whose size and date are asked for at a time
@@ -103,7 +90,7 @@ class ImapSource:
         trace: TracebackType | None,
     ) -> None:
         if error is None:  # otherwise the line may be dead, and waiting for a farewell be long
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 self._client.logout()
         self._hang_up()
 
@@ -131,13 +118,12 @@ class ImapSource:
             listed = [
                 m for m in self._look(new) if not_before is None or m.received_at > not_before
             ]
-            for group in _grouped(listed, size, self._access.max_message_bytes):
-                if left <= 0:
-                    return
-                asked = group[:left]
-                left -= len(asked)
-                told = replace(position, uid=asked[-1].uid)
-                yield self._read(asked, told)
+            for group in _grouped(listed[:left], size, self._access.max_message_bytes):
+                left -= len(group)
+                told = replace(position, uid=group[-1].uid)
+                yield self._read(group, told)
+            if left <= 0:
+                return
             position = replace(position, uid=uids[-1])
         if position != told:
             yield Batch((), (), position)
@@ -147,6 +133,10 @@ class ImapSource:
 
         Keys of an earlier numbering and messages gone meanwhile are passed over.
         """
+        if not re.fullmatch(r"[A-Za-z0-9$_.-]{1,50}", keyword):
+            raise SourceSpecError(
+                f"a keyword is letters, digits, '$', '_', '.', '-', not {keyword!r}"
+            )
         uids = sorted({key.uid for key in keys if key.uidvalidity == self._uidvalidity})
         if not uids:
             return
@@ -203,7 +193,7 @@ class ImapSource:
                 self._client.login(user, password)
             else:  # LOGIN is for ASCII alone
                 self._client.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._login_failure(error) from None
 
     def _login_failure(self, error: BaseException) -> SourceError:
@@ -211,21 +201,18 @@ class ImapSource:
 
         imapclient raises ``LoginError`` for all three; what it wraps tells them apart.
         """
-        cause = error.__context__ if isinstance(error, LoginError) else error
-        answer = _words(cause or error)
-        heard = isinstance(cause, imaplib.IMAP4.error) and not _line_is_dead(cause)
-        if not heard or "command error: BAD" in answer or _NOT_NOW.search(answer):
-            return SourceError(f"{self.name}: {_described(cause or error)} while logging in")
-        code = _CODE.search(answer)
+        cause = (isinstance(error, LoginError) and error.__context__) or error
+        if not says_no(cause) or says_not_now(cause):
+            return SourceError(f"{self.name}: {described(cause)} while logging in")
         return LoginRefusedError(
-            f"{self.name}: the server refuses the login{f' {code[0]}' if code else ''}; user and "
-            "password must be those of an IMAP account allowed to log in with a password"
+            f"{self.name}: {described(cause)} this login; user and password must be those of an "
+            "IMAP account allowed to log in with a password"
         )
 
     def _examine(self) -> None:
         try:
             opened = self._client.select_folder(to_utf7(self.folder), readonly=True)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._no_folder(error) from None
         numbers = {name: opened.get(name) for name in (b"EXISTS", b"UIDVALIDITY", b"UIDNEXT")}
         exists, validity, following = (n if isinstance(n, int) else 0 for n in numbers.values())
@@ -236,8 +223,8 @@ class ImapSource:
         self._exists, self._uidvalidity, self._uidnext = exists, validity, following
 
     def _no_folder(self, error: BaseException) -> SourceError:
-        if _line_is_dead(error) or _NOT_NOW.search(_words(error)):
-            return SourceError(f"{self.name}: {_described(error)} while opening the folder")
+        if line_is_dead(error) or says_not_now(error):
+            return SourceError(f"{self.name}: {described(error)} while opening the folder")
         with self._edge("listing the folders"):
             listed = [from_utf7(name) for _, _, name in self._client.list_folders()]
         if self.folder in listed:
@@ -247,7 +234,7 @@ class ImapSource:
         return SourceError(f"{self.name}: no folder {self.folder!r}; there are: {names}{more}")
 
     def _hang_up(self) -> None:
-        with suppress(*_FAILURES):
+        with suppress(*FAILURES):
             self._client.shutdown()
 
     # Finding what is new
@@ -268,7 +255,7 @@ class ImapSource:
         if 0 < self._uidnext <= cursor.uid:
             log.warning("UIDNEXT went back behind the cursor; reading the folder from the start")
             return fresh, cursor.since
-        return replace(fresh, uid=cursor.uid), None
+        return cursor, None
 
     def _uids_after(self, uid: int) -> Iterator[list[int]]:
         """The folder's UIDs above *uid*, ascending, some at a time; asks nothing without need."""
@@ -302,6 +289,8 @@ class ImapSource:
     def _look(self, uids: Sequence[int]) -> list[_Listed]:
         """Size and date of messages; what gets no answer stays in, for reading it to tell why."""
         answers = self._fetch(uids, "RFC822.SIZE", "INTERNALDATE") if uids else {}
+        if len(uids) >= _ALL_REFUSED and not answers:
+            raise SourceError(f"{self.name}: the server describes none of the messages it found")
         return [_listed(uid, answers.get(uid, {})) for uid in uids]
 
     def _key(self, uid: int) -> MessageKey:
@@ -341,10 +330,9 @@ class ImapSource:
         """Bodies by UID, those that came; a NIL body is mail gone meanwhile, not empty mail."""
         try:
             answers = self._client.fetch(uids, ["BODY.PEEK[]"])
-        except _FAILURES as error:
-            if _line_is_dead(error) or _NOT_NOW.search(_words(error)):
-                raise SourceError(f"{self.name}: {_described(error)} while reading mail") from None
-            log.warning("the server refuses %d messages asked for together", len(uids))
+        except FAILURES as error:
+            if line_is_dead(error) or says_not_now(error):
+                raise SourceError(f"{self.name}: {described(error)} while reading mail") from None
             return {}
         found = ((uid, answer.get(b"BODY[]")) for uid, answer in answers.items())
         return {uid: body for uid, body in found if isinstance(body, bytes)}
@@ -354,6 +342,7 @@ class ImapSource:
         if not uids:
             return {}
         there = set(self._search("UID", ",".join(map(str, uids))))
+        log.warning("%d messages gone since listed or not given out", len(uids))
         return {uid: "unfetchable" if uid in there else "vanished" for uid in uids}
 
     def _fetch(self, uids: Sequence[int], *items: str) -> Mapping[int, Mapping[bytes, Any]]:
@@ -366,8 +355,8 @@ class ImapSource:
         """Let the library's failures out as ours, without the server's words, which may be mail."""
         try:
             yield
-        except _FAILURES as error:
-            raise SourceError(f"{self.name}: {_described(error)} while {doing}") from None
+        except FAILURES as error:
+            raise SourceError(f"{self.name}: {described(error)} while {doing}") from None
 
 
 def _listed(uid: int, answer: Mapping[bytes, Any]) -> _Listed:
@@ -393,36 +382,3 @@ def _grouped(listed: Sequence[_Listed], size: int, most: int) -> Iterator[list[_
         weight += own
     if group:
         yield group
-
-
-def _line_is_dead(error: BaseException) -> bool:
-    """Whether the connection is of no more use, or at least not to be trusted."""
-    return isinstance(error, (imaplib.IMAP4.abort, OSError, MemoryError))
-
-
-def _words(error: BaseException) -> str:
-    """What the server said, for looking into; never for showing."""
-    first = error.args[0] if error.args else ""
-    return first.decode("ascii", "replace") if isinstance(first, bytes) else str(first)
-
-
-def _described(error: BaseException) -> str:  # noqa: PLR0911 - one line for each way to fail
-    """What happened, in words safe to show."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not trusted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS connection ({error.reason or 'broken off'})"
-    if isinstance(error, socket.gaierror):
-        return "no such host"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    if isinstance(error, OSError):
-        return f"no connection ({error.strerror or type(error).__name__})"
-    if isinstance(error, imaplib.IMAP4.abort):
-        return "the connection broke off"
-    code = _CODE.search(_words(error)) if isinstance(error, imaplib.IMAP4.error) else None
-    if code or "command error" in _words(error):
-        return f"the server refuses{f' {code[0]}' if code else ''}"
-    return f"an answer that is not IMAP ({type(error).__name__})"

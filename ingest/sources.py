@@ -159,13 +159,13 @@ def _open_imap(spec: str, scheme: str, rest: str, access: Access) -> Source:
             "imaps:// or allow plaintext in the settings"
         )
     # Light commands name sources without ever reading one.
-    from ingest.imap import ImapSource  # noqa: PLC0415 - as the line above says
+    from ingest.imap import ImapSource
 
     return ImapSource(address, access)
 
 
 def _open_files(scheme: str, rest: str, access: Access) -> Source:
-    from ingest import files  # noqa: PLC0415 - as for IMAP
+    from ingest import files
 
     if _unprintable(rest):
         raise SourceSpecError(f"{scheme}: the path must be printable UTF-8 text")

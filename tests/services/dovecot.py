@@ -28,6 +28,7 @@ import pytest
 
 from services import missing
 
+ODD_USER, ODD_PASSWORD = "odd", 'pä"ss\\w{3}ord €'
 _USERS = itertools.count(1)
 _FILES = itertools.count(1)
 
@@ -59,6 +60,10 @@ passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {home}/users
 }}
+passdb {{
+  driver = static
+  args = password={password}
+}}
 userdb {{
   driver = static
   args = uid={uid} gid={gid} home={home}/mail/%u
@@ -76,6 +81,10 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  # A wrong password in one test must not slow down the logins of the next.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -120,19 +129,22 @@ class Mailbox:
         return count
 
     @contextlib.contextmanager
-    def session(self, folder: str = "INBOX", *, readonly: bool = False) -> Iterator[imaplib.IMAP4]:
+    def session(
+        self, folder: str | None = "INBOX", *, readonly: bool = False
+    ) -> Iterator[imaplib.IMAP4]:
         """A second session, as a colleague's mail program would hold one."""
         client = imaplib.IMAP4("127.0.0.1", self.server.plain_port, timeout=30)
         try:
             client.login(self.user, self.password)
-            client.select(folder, readonly=readonly)
+            if folder is not None:
+                client.select(folder, readonly=readonly)
             yield client
         finally:
             with contextlib.suppress(OSError, imaplib.IMAP4.error):
                 client.logout()
 
     def append(self, content: bytes, folder: str = "INBOX") -> None:
-        with self.session(folder) as client:
+        with self.session(None) as client:  # opening the folder would take \\Recent away
             answer, _ = client.append(folder, "", "", content)
             assert answer == "OK"
 
@@ -170,6 +182,7 @@ class Dovecot:
     port: int  # TLS from the first byte
     plain_port: int
     process: subprocess.Popen[bytes]
+    password: str = field(repr=False)  # of every account
     uid: int
     gid: int
 
@@ -179,9 +192,7 @@ class Dovecot:
 
     def mailbox(self, messages: Iterable[bytes] = ()) -> Mailbox:
         """A fresh account with *messages* in its INBOX."""
-        box = Mailbox(self, f"user{next(_USERS)}-{secrets.token_hex(3)}", secrets.token_hex(8))
-        with (self.home / "users").open("a") as users:
-            users.write(f"{box.user}:{{PLAIN}}{box.password}\n")
+        box = Mailbox(self, f"user{next(_USERS)}-{secrets.token_hex(3)}", self.password)
         box.fill(messages)
         return box
 
@@ -213,7 +224,9 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     (home / "mail").mkdir(parents=True, exist_ok=True)
     _make_certificates(home)
-    (home / "users").touch(mode=0o644)
+    # One account with a password beyond ASCII; all others share one, so that new ones need no file.
+    (home / "users").write_text(f"{ODD_USER}:{{PLAIN}}{ODD_PASSWORD}\n", encoding="utf-8")
+    password = secrets.token_hex(8)
     _open_the_way(home)
     port, plain_port = _free_ports(2)
     config = home / "dovecot.conf"
@@ -222,6 +235,7 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
             run=run / "run",
             home=home,
             port=port,
+            password=password,
             plain_port=plain_port,
             uid=account.pw_uid,
             gid=account.pw_gid,
@@ -236,7 +250,7 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    server = Dovecot(home, port, plain_port, process, account.pw_uid, account.pw_gid)
+    server = Dovecot(home, port, plain_port, process, password, account.pw_uid, account.pw_gid)
     try:
         _wait_until_it_answers(server)
         yield server

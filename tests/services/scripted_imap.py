@@ -1,0 +1,106 @@
+"""An IMAP server that answers as a test says: for what no real server can be brought to do.
+
+It speaks plaintext on 127.0.0.1, serves one connection after the other, and remembers every line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+CUT = b"<cut>"  # as an answer: close the connection without a word
+STALL = b"<stall>"  # as an answer: say nothing any more
+
+Answer = bytes | Callable[[str], bytes]
+
+DEFAULTS: dict[str, Answer] = {
+    "GREETING": b"* OK ready\r\n",
+    "CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
+    "LOGIN": b"",
+    "EXAMINE": b"* 3 EXISTS\r\n* OK [UIDVALIDITY 7] valid\r\n* OK [UIDNEXT 4] next\r\n",
+    "LIST": b'* LIST () "/" INBOX\r\n',
+    "LOGOUT": b"* BYE\r\n",
+}
+
+
+@dataclass
+class ScriptedImap:
+    port: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def spec(self) -> str:
+        return f"imap://support@127.0.0.1:{self.port}/INBOX"
+
+
+@contextlib.contextmanager
+def scripted_imap(answers: Mapping[str, Answer]) -> Iterator[ScriptedImap]:
+    """Serve until the ``with`` ends.
+
+    A key of *answers* is the beginning of a command without its tag, the longest that fits wins. An
+    answer is what stands before ``TAG OK done``, unless it holds ``TAG`` itself.
+    """
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        server = ScriptedImap(listener.getsockname()[1])
+        script = {**DEFAULTS, **answers}
+        thread = threading.Thread(target=_serve, args=(listener, server, script, stop))
+        thread.start()
+        try:
+            yield server
+        finally:
+            stop.set()
+            thread.join(10)
+
+
+def _serve(
+    listener: socket.socket,
+    server: ScriptedImap,
+    script: Mapping[str, Answer],
+    stop: threading.Event,
+) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(0.05)
+                _converse(connection, server, script, stop)
+
+
+def _converse(
+    connection: socket.socket,
+    server: ScriptedImap,
+    script: Mapping[str, Answer],
+    stop: threading.Event,
+) -> None:
+    connection.sendall(_bytes_of(script["GREETING"], ""))
+    waiting = b""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            received = connection.recv(65536)
+            if not received:
+                return
+            waiting += received
+        while b"\r\n" in waiting:
+            line, _, waiting = waiting.partition(b"\r\n")
+            command = line.decode("latin-1")
+            server.lines.append(command)
+            tag, _, rest = command.partition(" ")
+            key = max((k for k in script if rest.startswith(k)), key=len, default="")
+            answer = _bytes_of(script[key], rest) if key else b"TAG BAD what?\r\n"
+            if answer == CUT:
+                return
+            if answer == STALL:
+                stop.wait()
+                return
+            if b"TAG" not in answer:
+                answer += b"TAG OK done\r\n"
+            connection.sendall(answer.replace(b"TAG", tag.encode()))
+
+
+def _bytes_of(answer: Answer, command: str) -> bytes:
+    return answer if isinstance(answer, bytes) else answer(command)
