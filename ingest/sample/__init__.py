@@ -11,7 +11,7 @@ moment in Europe/London:
 ``{{at:613052|FORMAT}}``
     the start of that session in the registry, so that text and registry cannot disagree.
 
-FORMAT is written with ``%a %A %b %B %d %m %y %Y %H %M %S %I %z`` as in ``strftime`` (in English
+FORMAT is written with ``%a %A %b %B %d %m %y %Y %H %M %S %I %z %Z`` as in ``strftime`` (in English
 whatever the locale), plus ``%e`` (day, no zero), ``%o`` (6th), ``%l`` (hour of twelve, no zero),
 ``%p`` (am, pm), ``%k`` (hour, no zero).
 
@@ -156,7 +156,7 @@ def _shifted(day: date, count: int, unit: str) -> date:
 
 def _working_day(today: date) -> date:
     """*today*, or the last day before it on which an office in England is open."""
-    from holidays import country_holidays  # noqa: PLC0415 - only the demo pays for it
+    from holidays import country_holidays  # here, since only the demo pays for it
 
     closed = country_holidays("GB", subdiv="ENG", years=(today.year - 1, today.year))
     while today.weekday() >= _SATURDAY or today in closed:
@@ -194,7 +194,7 @@ def written(moment: datetime, form: str) -> str:
         "m": f"{moment.month:02}", "y": f"{moment.year % 100:02}", "Y": str(moment.year),
         "H": f"{moment.hour:02}", "k": str(moment.hour), "I": f"{hour:02}", "l": str(hour),
         "M": f"{moment.minute:02}", "S": f"{moment.second:02}",
-        "p": "am" if moment.hour < 12 else "pm", "z": f"{moment:%z}",
+        "p": "am" if moment.hour < 12 else "pm", "z": f"{moment:%z}", "Z": f"{moment:%Z}",
     }  # fmt: skip
     return re.sub("%([a-zA-Z])", lambda code: fields[code[1]], form)
 
