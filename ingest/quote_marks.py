@@ -44,7 +44,7 @@ _OPENING = re.compile(
     r"pada|a|la|in data|il giorno|v|на|от|у|στις|בתאריך|في|\d{4}年|在|于)\b"
 )
 _DATE = re.compile(
-    r"(?i)\b\d{1,4}\s?[./-]\s?(?:\d{1,2}|[a-zé]{3,9}\.?)\s?[./-]\s?\d{2,4}\b"  # 11/09/2026, 17-feb.-2015
+    r"(?i)\b\d{1,4}\s?[./-]\s?(?:\d{1,2}|[a-zé]{3,9}\.?)\s?[./-]\s?\d{1,4}\b"  # 11/09/2026, 17-feb.-2015
     r"|\b\d{1,2}(?:st|nd|rd|th|\.|º)?,?\s+(?:de\s+|di\s+)?[^\W\d]{3,12}\.?,?\s*(?:de\s+)?\d{4}\b"
     r"|\b[^\W\d]{3,12}\.?\s+\d{1,2}(?:st|nd|rd|th)?,?\s+\d{4}\b"  # April 3, 2012
     r"|\d{1,2}\s+tháng\s+\d{1,2},?\s+\d{4}|\d{4}\s*년|\d{4}年\d{1,2}月\d{1,2}日"
@@ -80,38 +80,41 @@ def attribution_at(lines: Sequence[str], index: int) -> Mark | None:
         return _with_verb(lines, index)
     if _TAIL.search(line) and ("@" in line or len(line) < 40):
         return _without_verb(lines, index)
+    if line.rstrip().endswith((":", "：")) and len(line) < 160 and _evidence(line) >= 2:
+        if _OPENING.match(line) and _VERB_INSIDE.search(line):
+            return Mark(index, index + 1, "attribution")
+        return Mark(index, index + 1, "weak") if _STARTS_DATED.match(line) else None
     return None
 
 
 def _with_verb(lines: Sequence[str], index: int) -> Mark | None:
+    """The strongest reading of the lines that end at *index*: the nearest strong, else weak one."""
     joined = ""
+    weak: Mark | None = None
     for start in range(index, max(-1, index - _REACH), -1):
         part = lines[start]
-        if not part.strip() and start == index:
-            return None
         joined = f"{part.strip()} {joined}".strip()
-        if len(joined) > _MAX_ATTRIBUTION:
-            return None
-        if start < index and _ends_sentence(part):
-            return None
-        if _FRAMED.match(joined):
-            return Mark(start, index + 1, "attribution")
-        evidence = _evidence(joined)
-        if _OPENING.match(part) and evidence:
-            kind = "weak" if _BY_PRONOUN.search(joined) or evidence < 2 else "attribution"
+        if len(joined) > _MAX_ATTRIBUTION or (start < index and _ends_sentence(part)):
+            break
+        kind = "attribution" if _FRAMED.match(joined) else _kind(part, joined)
+        if kind == "attribution":
             return Mark(start, index + 1, kind)
         if start == index and (shared := _shared(part)) is not None:
             return Mark(start, index + 1, "attribution", lead=shared)
-        if _STARTS_DATED.match(part) and evidence:
-            return Mark(start, index + 1, "attribution" if evidence >= 2 else "weak")
-        if _ADDRESS.search(joined) and "<" in joined and not part.strip().startswith(("<", ">")):
-            after_gap = start == 0 or not lines[start - 1].strip()
-            previous_opens = start and _OPENING.match(lines[start - 1])
-            if after_gap or not previous_opens:
-                return Mark(start, index + 1, "weak")
-    line = lines[index].strip()
-    colon = line.endswith((":", "："))
-    return Mark(index, index + 1, "weak") if colon and _OPENING.match(line) else None
+        if kind == "weak" and (weak is None or _OPENING.match(part)):
+            weak = Mark(start, index + 1, "weak")
+    return weak
+
+
+def _kind(part: str, joined: str) -> Literal["attribution", "weak", ""]:
+    """What *joined* is, were *part* its first line."""
+    evidence = _evidence(joined)
+    opens = _OPENING.match(part) or _STARTS_DATED.match(part)
+    if opens and evidence >= 2 and not _BY_PRONOUN.search(joined):
+        return "attribution"
+    if opens and (evidence or joined.endswith((":", "："))):
+        return "weak"
+    return "weak" if "<" in joined and _ADDRESS.search(joined) and part.strip()[:1] not in "<>" else ""
 
 
 def _evidence(joined: str) -> int:
@@ -167,6 +170,12 @@ _FIELD = re.compile(
     r"[*_]*\s*[:：][*_]*\s*(?P<value>.*)$"
 )
 
+_INNER_FIELD = re.compile(
+    r"(?i)\S\s+\**(?:" + "|".join(_ROLES[role] for role in ("date", "to", "subject")) + r")\**\s*:\**\s+\S"
+)
+
+_SOLE_ADDRESS = re.compile(r"^[^<>@]{0,80}<?[\w.+'-]{1,64}@[\w.-]{3,190}>?\s*$")
+
 
 def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
     """A block of From:, Sent:, To:, Subject: as mail programs put above what they quote.
@@ -188,6 +197,8 @@ def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
             roles |= {role for role in _ROLES if field[role]}
             address = address or _ADDRESS.search(line) is not None
             values += bool(field["value"].strip())
+            if at == index and field["from"] and _second_field(field["value"]):
+                roles.add("date")
             end = at + 1
         elif not line.strip(" >*"):
             if not (at + 1 < len(lines) and _FIELD.match(lines[at + 1][:2_000])):
@@ -201,9 +212,20 @@ def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
     named = roles - {"other"}
     dated = "date" in named or "from" in named
     enough = len(named) >= 2 and address if dated else False
+    if not enough and len(named) == 2 and dated and "from" in named:
+        enough = _evidence(" ".join(lines[index:end])) >= 2  # a date and a time of day
+    if not enough and named == {"from"}:
+        enough = _SOLE_ADDRESS.match(first["value"]) is not None and (
+            index > 0 and not lines[index - 1].strip()
+        )
     if enough or (len(named) >= 3 and "from" in named and values >= 2):
         return Mark(index, end, "header")
     return None
+
+
+def _second_field(line: str) -> bool:
+    """Whether a field stands after another on one line, as when HTML lost its line breaks."""
+    return len(line) <= 1_000 and _INNER_FIELD.search(line) is not None
 
 
 def _continues(line: str) -> bool:

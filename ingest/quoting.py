@@ -63,6 +63,7 @@ class _Paper:
         self.lines = list(lines)
         self.roles: list[Role] = ["new"] * len(self.lines)
         self.defects: list[str] = []
+        self.introduced = False  # whether anything a mail program writes above a quote was seen
 
     # -- quotes
 
@@ -82,7 +83,21 @@ class _Paper:
             if mark is None:
                 index += 1
                 continue
+            self.introduced = True
             index = self._apply(mark)
+        self._doubt_bullets()
+
+    def _doubt_bullets(self) -> None:
+        """Some people head the points of a list with ">": below "three things:" it is no quote."""
+        first = self.roles.index("quoted") if "quoted" in self.roles else 0
+        above = next((line for line in reversed(self.lines[:first]) if line.strip()), "")
+        if not self.introduced and above.rstrip().endswith((":", "：")) and not any(
+            quote_marks.mark_at([line.lstrip("> ")], 0)
+            for line, role in zip(self.lines, self.roles, strict=True)
+            if role == "quoted"
+        ):
+            self.roles = ["new"] * len(self.lines)
+            self.defects.append("quote_doubtful")
 
     def _is_new(self, index: int) -> bool:
         return self.roles[index] == "new"

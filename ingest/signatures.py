@@ -30,21 +30,28 @@ _TITLE = re.compile(
     r"ltd|llp|inc|gmbh|limited|hours|mon|tues?|weds?|thurs?|fri|appointments?)\b"
 )
 _PROSE = re.compile(
-    r"(?i)\b(?:i|i'm|i've|i'd|i'll|we|we're|we've|you|he|he's|she|she's|they|him|her|it|it's|me|my|please|pls|could|can|"
+    r"(?i)\b(?:i(?!\))|i'm|i've|i'd|i'll|we|we're|we've|you|he|he's|she|she's|they|him|her|it|it's|me|my|please|pls|could|can|"
     r"would|will|have|has|had|was|were|don't|isn't|want|wants|need|needs|told|cancel|know|if|because|but)\b"
 )
+# Legal and list notices: the one kind of prose that is nobody's. Only phrases that a person writing
+# about a client does not use; what names a person ("she", "my") is never a notice.
 _NOTICE = re.compile(
-    r"(?i)confidential|intended (?:recipient|solely|only)|privileged|disclaimer|unsubscribe|"
-    r"received this (?:e-?mail|message|in error)|consider the environment|virus|registered (?:in|office|company)|"
-    r"company (?:number|no)|data protection|privacy (?:notice|policy)|riservat|vertraulich|confidentiel|"
-    r"mailing list|in an emergency|not monitored|crisis|samaritans|dial 999|monitored|read on weekdays"
+    r"(?i)\b(?:(?:are|is|be|strictly|private and|contain\w*|may be) confidential|intended (?:recipient|solely|only)|"
+    r"legally privileged|disclaimer|unsubscribe|received this (?:e-?mail|message|communication) (?:in error|because)|"
+    r"(?:you are receiv|you receive|you get) (?:this|these|ing this)|consider the environment|before (?:you )?print|"
+    r"registered (?:office|company|charity)|registered in (?:england|scotland|wales|ireland)|company (?:number|no)|"
+    r"privacy (?:notice|policy)|manage (?:your )?preferences|mailing list|in an emergency|not monitored|"
+    r"riservat[eio]|vertraulich|confidentiels?|mailman/listinfo)\b|\bconfidential\W*$"
+)
+_ABOUT_PEOPLE = re.compile(
+    r"(?i)\b(?:i|i['’](?:m|ve|d|ll)|she|he|her|him|his|hers|my|me|client|clients|cancel|refer|HT-?\d+)\b"
 )
 _MOBILE = re.compile(
     r"(?i)^\W{0,3}(?:sent|written|posted) (?:wirelessly )?(?:from|via|with|on|using) "
     r"(?:my |the |a |an )?(?:[\w'’.+-]+ ){0,6}?"
     r"(?:i?phone|ipad|android|blackberry|mobile|smartphone|phone|tablet|samsung|galaxy|huawei|xiaomi|nokia|pixel|htc|wiko|"
     r"outlook|yahoo|mailbox|mail|gmail|typeapp|sparrow|acompli|device|proton\w*|windows \d+|surface|bluemail|spark|ios|tutanota)\b"
-    r"(?![^\n]*\b(?:is|are|was|so|and|because|but|sorry)\b)[^\n]{0,60}$"
+    r"(?![^\n]*\b(?:is|are|was|so|and|because|but|i)\b)[^\n]{0,60}$"
     r"|^\W{0,3}sent from (?:my )?[A-Z]\w+(?: [A-Z0-9][\w.+-]*){0,4}[.!]?$"
     r"|^\W{0,3}get outlook for (?:ios|android|mac)\b.{0,80}$"
     r"|^\W{0,3}(?:envoy[ée] (?:de|depuis|à partir de|sans fil)|gesendet (?:von|mit)|von meinem|diese nachricht wurde von|"
@@ -148,7 +155,7 @@ def may_be_signature(block: Sequence[str]) -> bool:
     noticed = False
     filled = [line for line in block if line.strip()]
     for line in filled:
-        noticed = noticed or bool(_NOTICE.search(line))
+        noticed = (noticed or bool(_NOTICE.search(line))) and not _ABOUT_PEOPLE.search(line)
         prose += not noticed and _is_prose(line)
     return len(filled) <= _MAX_NOTICE_LINES and prose == 0
 
@@ -214,11 +221,11 @@ def _within(paragraph: Sequence[str], sender: str, *, is_first: bool) -> int | N
 
 def _is_block(paragraph: Sequence[str], sender: str) -> bool:
     """Whether a paragraph can only be signature: short lines, no prose, and a positive sign."""
-    if not paragraph or len(paragraph) > _MAX_SIGNATURE_LINES:
-        return all(_NOTICE.search(" ".join(paragraph)[:4_000]) is not None for _ in (0,)) and bool(paragraph)
     text = " ".join(paragraph)
-    if _NOTICE.search(text) and (len(text) > 80 or not _is_prose(text)):
-        return not re.search(r"(?i)\b(?:client|session|cancel|HT-?\d|refer)\b", text)
+    if _NOTICE.search(text):
+        return not _ABOUT_PEOPLE.search(text)
+    if not paragraph or len(paragraph) > _MAX_SIGNATURE_LINES:
+        return False
     if SIGN_OFF.match(paragraph[0]):
         return False
     if any(len(line) > 110 or _is_prose(line) or line.rstrip().endswith(("?", ":")) for line in paragraph):
@@ -230,7 +237,8 @@ def _is_block(paragraph: Sequence[str], sender: str) -> bool:
     if re.match(r"\s*(?:[-*•]|\d+[.)])\s", paragraph[0]):
         return False
     if _full_name(paragraph[0], sender):
-        return True
+        # A name alone closes a letter as often as it signs one: it stays the sender's own.
+        return len(paragraph) > 1 or _NAME_LINE.match(paragraph[0].strip()) is None
     named = _NAME_LINE.match(re.split(r"[,|(–-]| {2,}", paragraph[0].strip())[0].strip()) is not None
     signs = sum(bool(p.search(text)) for p in (_PHONE, _LINK, _CREDENTIAL, _TITLE))
     return named and signs >= (1 if len(paragraph) > 1 or _CREDENTIAL.search(text) else 2)
@@ -242,6 +250,9 @@ def _full_name(line: str, sender: str) -> bool:
     wanted = [word for word in wanted if word not in {"dr", "mr", "mrs", "ms", "prof", "rev", "miss"}]
     if len(wanted) < 2 or len(line) > 110:
         return False
-    found = [word.strip(".,()|").lower() for word in line.split()[:6]]
-    found = [word for word in found if word and word not in {"dr", "mr", "mrs", "ms", "prof", "rev", "miss"}]
-    return len(found) >= 2 and wanted[-1] in found[1:4] and found[0][:1] == wanted[0][:1]
+    found = [word.strip(".,()|").lower() for word in line.split()[:7]]
+    return any(  # titles of any language may come first
+        word[:1] == wanted[0][:1] and wanted[-1] in found[at + 1 : at + 4]
+        for at, word in enumerate(found[:3])
+        if word
+    )
