@@ -70,12 +70,12 @@ def first_broken(connection: Connection, head: tuple[int, str]) -> int | None:
 
     """
     previous, expected = GENESIS, 1
-    rows = connection.execution_options(yield_per=1_000).execute(select(audit).order_by(audit.c.id))
-    for row in rows:
-        mapping = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-        if row.id != expected or row.hash != _seal(previous, mapping):
-            return expected
-        previous, expected = row.hash, expected + 1
+    query = select(audit).order_by(audit.c.id).execution_options(yield_per=1_000)
+    with connection.execute(query) as rows:
+        for row in rows:
+            if row.id != expected or row.hash != _seal(previous, dict(row._mapping)):  # noqa: SLF001 - SQLAlchemy's public name for it
+                return expected
+            previous, expected = row.hash, expected + 1
     return None if (expected - 1, previous) == head else expected
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -244,6 +244,8 @@ def insert_new(connection: Connection, table: Table, **values: object) -> Insert
     if connection.dialect.name == "sqlite":
         statement = sqlite.insert(table).on_conflict_do_nothing()
     else:
+        from sqlalchemy.dialects import postgresql  # slow to import, and most never need it
+
         statement = postgresql.insert(table).on_conflict_do_nothing()
     return statement.values(**values) if values else statement
 
