@@ -271,13 +271,30 @@ def divider_at(lines: Sequence[str], index: int) -> Mark | None:
     return Mark(index, index + 1, "divider") if _DIVIDER.match(line) else None
 
 
-# A line without one of these can begin nothing above; most lines are dismissed by this alone.
-_WORTH_A_LOOK = re.compile(r"[:：]|-{2}|_{3}|@|wrote|写道|寫道|(?:" + _VERBS + r")\s*$", re.IGNORECASE)
+_VERB_ENDS = (
+    "wrote", "writes", "sent", "said", "written", "schrieb", "geschrieben", "écrit", "ecrit", "scritto",
+    "escribió", "escribio", "escrito", "escreveu", "scrisse", "schreef", "skrev", "skreiv", "kirjoitti",
+    "napisał", "napisała", "napisał(a)", "napsal", "napsala", "написал", "написала", "пишет", "писал",
+    "написав", "yazdı", "írta", "scris", "escrit", "escriure", "napisao", "έγραψε", "viết", "menulis",
+    "写道", "寫道", "さんは書きました", "のメッセージ", "작성", "כתב", "كتب", "rašė", "rakstīja", "kirjutas",
+)  # fmt: skip
+
+
+def _is_worth_a_look(line: str) -> bool:
+    """A cheap test that dismisses most lines: what ``mark_at`` finds has one of these signs."""
+    text = line.strip(" \t")
+    return (
+        text[-1:] in ":：>)-*_=~"
+        or text[:1] in "-_=*~>"
+        or ":" in text[:48]
+        or "：" in text[:48]
+        or text[-16:].lower().endswith(_VERB_ENDS)
+    )
 
 
 def mark_at(lines: Sequence[str], index: int) -> Mark | None:
     """Whatever introduces a quote at line *index*; None for an ordinary line."""
-    if not _WORTH_A_LOOK.search(lines[index][-600:]) and not _WORTH_A_LOOK.search(lines[index][:80]):
+    if not _is_worth_a_look(lines[index]):
         return None
     return (
         divider_at(lines, index) or attribution_at(lines, index) or header_block_at(lines, index)
