@@ -54,11 +54,15 @@ def which(
     """
     if not email.authentication.passed or request.kind == "other" or email.automatic:
         return None
-    own = [case for case in candidates if _same_side(case, email, sender_ids)]
+    own = [
+        case
+        for case in candidates
+        if _same_side(case, email, sender_ids) and not _other_ask_of_same_mail(case, email, request)
+    ]
     by_session = [case for case in own if _same_session(case, request)]
     if by_session:
         return by_session[0] if len(by_session) == 1 else _narrowed(by_session, email, request)
-    own = [case for case in own if not _of_another_client(case, request)]
+    own = [case for case in own if not _another_matter(case, request)]
     threaded = [case for case in own if _same_thread(case, email)]
     if threaded:
         return _narrowed(threaded, email, request)
@@ -71,6 +75,11 @@ def _same_side(case: OpenCase, email: Email, sender_ids: Collection[str]) -> boo
     if case.therapist_id:
         return case.therapist_id in sender_ids
     return bool(case.sender) and case.sender == email.sender.email
+
+
+def _other_ask_of_same_mail(case: OpenCase, email: Email, request: Request) -> bool:
+    """Two asks in one mail are two cases; the same mail read again only finds what it said."""
+    return email.message_id in case.message_ids and merge(case, request) != case.request
 
 
 def _same_session(case: OpenCase, request: Request) -> bool:
@@ -95,13 +104,13 @@ def _same_client(case: OpenCase, request: Request) -> bool:
     return bool(mine and theirs) and _alike(mine, theirs) >= _SAME_NAME
 
 
-def _of_another_client(case: OpenCase, request: Request) -> bool:
-    """Whether both name a client, or both a session, and not the same one."""
-    mine, theirs = _named(request), _named(case.request)
-    if mine and theirs:
-        return not _same_client(case, request)
+def _another_matter(case: OpenCase, request: Request) -> bool:
+    """Whether both name a client, or a new ask a session, and it is not the case's."""
     new_ask = request.kind not in _LOOSE
-    return new_ask and bool(request.session_ids and case.session_id)
+    if new_ask and request.session_ids and case.session_id:
+        return True  # the same session was looked for before
+    named = bool(_named(request) and _named(case.request))
+    return named and not _same_client(case, request)
 
 
 def _alike(one: str, other: str) -> float:
@@ -147,8 +156,9 @@ def _same_ask(case: OpenCase, request: Request) -> bool:
 def merge(case: OpenCase, request: Request) -> Request:
     """The case's request with what a further mail says: sets grow, later statements override.
 
-    A withdrawal takes the whole back. Risk never falls by mail. What contradicts the case so far is
-    kept as findings labelled "contradiction". Merging the same request again changes nothing.
+    A withdrawal takes the whole back; what was asked before is kept as a finding "taken_back". Risk
+    never falls by mail. What contradicts the case so far is kept as findings "contradiction".
+    Merging the same request again changes nothing.
     """
     return merged(case.request, request, settled_session=case.session_id)
 
@@ -239,6 +249,8 @@ def _findings(
         replaced.add("kind")
     kept = [f for f in earlier.findings if f.label not in replaced or f in later.findings]
     noted = [Finding("contradiction", words, None, "rule:merge", 1.0) for words in contradictions]
+    if later.kind == "withdrawal" and earlier.kind not in _LOOSE:
+        noted.append(Finding("taken_back", earlier.kind, None, "rule:merge", 1.0))
     return tuple(dict.fromkeys((*kept, *later.findings, *noted)))
 
 

@@ -96,13 +96,13 @@ def _facts(
     proposals: tuple[Proposal, ...],
     open_case: OpenCase | None,
 ) -> CaseFacts:
-    therapist = side[0] if len(side) == 1 else None
-    client = None
-    if session:
-        therapist = directory.therapist(session.therapist_id)
-        client = directory.client(session.client_id)
     sender_is = standing(email, side, session)
     own = sender_is in ("owner", "delegate")
+    # Never the owner of a session that somebody else names: cases are joined by this therapist.
+    therapist = side[0] if len(side) == 1 else None
+    if session and own:
+        therapist = directory.therapist(session.therapist_id)
+    client = directory.client(session.client_id) if session else None
     return CaseFacts(
         registry_known=True,
         sender_is=sender_is,

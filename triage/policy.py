@@ -1,7 +1,8 @@
 """The platform's rules as one ordered table, and the decision made by it.
 
-To change what happens to a message, change a row of ``RULES``. Rule numbers in the comments are
-those of ``docs/architecture.md``'s companion list, "The platform's rules".
+To change what happens to a message, change a row of ``RULES``; what a row can ask stands in
+``matter``. Rules are numbered in the comments as under "The platform's rules" in
+``docs/glossary.md``.
 """
 
 from __future__ import annotations
@@ -11,37 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from triage.deadlines import OfficeHours, deadline, local_date, local_time, office_time, too_late
-from triage.labels import FIT_KINDS, Kind
-from triage.records import CaseFacts, Decision, Email, Queue, Request, Session, State
+from triage import matter as ask
+from triage.deadlines import OfficeHours, deadline, office_time
+from triage.labels import FIT_KINDS, Kind, Queue, State
+from triage.matter import BOOKED, Matter, Thresholds, weigh
+from triage.records import CaseFacts, Decision, Email, Request
+
+__all__ = ["RULES", "Rule", "Thresholds", "decide", "queue_of"]
 
 _DUE_SOON: Final = timedelta(hours=8)  # office time: about one working day
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """How sure the reading must be before a rule rests on it; costs are not equal.
-
-    A client wrongly taken as told is worse than ten needless checks, hence ``told`` is highest.
-    """
-
-    kind: float = 0.7
-    told: float = 0.8
-    session: float = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Matter:
-    """One request with everything that a rule may ask about."""
-
-    email: Email
-    request: Request
-    facts: CaseFacts
-    now: datetime
-    certain_from: Thresholds
-    own: Session | None  # the session, where the sender is its owner or delegate
-    start: datetime | None  # of the session, as registered or, without a registry, as stated
-    late: bool  # held, cancelled, started, or too near for the office to act
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,161 +39,14 @@ class Rule:
     queue: Queue | None = None
 
 
-# --- what a rule can ask -------------------------------------------------------------------------
-
-
-def always(_: Matter) -> bool:
-    return True
-
-
-def urgent(m: Matter) -> bool:
-    return m.request.risk == "urgent"
-
-
-def automatic(m: Matter) -> bool:
-    return bool(m.email.automatic)
-
-
-def kind_is_certain(m: Matter) -> bool:
-    return m.request.confidence >= m.certain_from.kind
-
-
-def kind_is_uncertain(m: Matter) -> bool:
-    return not kind_is_certain(m)
-
-
-def sender_not_vouched_for(m: Matter) -> bool:
-    return not m.email.authentication.passed
-
-
-def sender_unknown(m: Matter) -> bool:
-    return m.facts.registry_known and m.facts.sender_is == "stranger"
-
-
-def session_of_somebody_else(m: Matter) -> bool:
-    return m.facts.session is not None and m.own is None
-
-
-def takes_back_open_case(m: Matter) -> bool:
-    return m.facts.open_case is not None and kind_is_certain(m)
-
-
-def may_take_back_open_case(m: Matter) -> bool:
-    return m.facts.open_case is not None and kind_is_uncertain(m)
-
-
-def no_open_case(m: Matter) -> bool:
-    return m.facts.open_case is None
-
-
-def already_cancelled(m: Matter) -> bool:
-    return m.own is not None and m.own.status == "cancelled"
-
-
-def late(m: Matter) -> bool:
-    return m.late
-
-
-def late_without_reason(m: Matter) -> bool:
-    return m.late and no_reason(m)
-
-
-def note_without_reason(m: Matter) -> bool:
-    return no_reason(m) and not to_come(m)
-
-
-def to_come(m: Matter) -> bool:
-    return m.own is not None and not m.late
-
-
-def note_is_uncertain(m: Matter) -> bool:
-    return kind_is_uncertain(m) and not m.late
-
-
-def not_told(m: Matter) -> bool:
-    return not m.late and m.request.client_notification not in ("discussed", "informed")
-
-
-def only_informed(m: Matter) -> bool:
-    return not m.late and m.request.client_notification == "informed"
-
-
-def not_discussed(m: Matter) -> bool:
-    return m.request.client_notification != "discussed"
-
-
-def discussed(m: Matter) -> bool:
-    return m.request.client_notification == "discussed"
-
-
-def no_reason(m: Matter) -> bool:
-    return not set(m.request.fit_reasons) - {"unspecified"}
-
-
-def reason_missing(m: Matter) -> bool:
-    return not m.late and no_reason(m)
-
-
-def issues_missing(m: Matter) -> bool:
-    return not m.late and not m.request.presenting_issues
-
-
-def needs_missing(m: Matter) -> bool:
-    request = m.request
-    return not m.late and not request.required_approaches and not request.required_experience
-
-
-def told_is_uncertain(m: Matter) -> bool:
-    return discussed(m) and m.request.confidence_in("client_notification") < m.certain_from.told
-
-
-def session_is_uncertain(m: Matter) -> bool:
-    named = m.facts.session is not None and m.facts.session.session_id in m.request.session_ids
-    return named and m.request.confidence_in("session_ids") < m.certain_from.session
-
-
-def mails_disagree(m: Matter) -> bool:
-    return any(f.label == "contradiction" for f in m.request.findings)
-
-
-def registry_disagrees(m: Matter) -> bool:
-    return bool(m.facts.disagreements)
-
-
-def nothing_to_check_against(m: Matter) -> bool:
-    return not m.facts.registry_known
-
-
-def session_not_found(m: Matter) -> bool:
-    facts = m.facts
-    unlinked = facts.registry_known and facts.session is None
-    return unlinked and (bool(facts.unknown_ids) or not facts.proposals)
-
-
-def session_undecided(m: Matter) -> bool:
-    facts = m.facts
-    unlinked = facts.registry_known and facts.session is None
-    return unlinked and bool(facts.proposals) and not facts.unknown_ids
-
-
-def some_ids_unknown(m: Matter) -> bool:
-    return m.facts.session is not None and bool(m.facts.unknown_ids)
-
-
-def client_disagrees(m: Matter) -> bool:
-    return m.request.client_agreement == "declines"
-
-
 # --- the table -----------------------------------------------------------------------------------
 
-ANY: Final[frozenset[Kind]] = frozenset((*FIT_KINDS, "other"))  # type: ignore[arg-type]  # names of Kind
+ANY: Final[frozenset[Kind]] = frozenset((*FIT_KINDS, "other"))  # type: ignore[arg-type]  # are kinds
 FIT: Final[frozenset[Kind]] = ANY - {"other"}
 OTHER: Final[frozenset[Kind]] = frozenset({"other"})
 WITHDRAWAL: Final[frozenset[Kind]] = frozenset({"withdrawal"})
 LOOSE: Final[frozenset[Kind]] = frozenset({"withdrawal", "update"})
-CANCELLATION: Final[frozenset[Kind]] = frozenset({"cancellation"})
 NOTE: Final[frozenset[Kind]] = frozenset({"note_reason"})
-BOOKED: Final[frozenset[Kind]] = CANCELLATION | NOTE
 ENQUIRY: Final[frozenset[Kind]] = frozenset({"enquiry"})
 ASKS: Final[frozenset[Kind]] = frozenset({"cancellation", "referral"})
 GATED: Final[frozenset[Kind]] = ASKS | ENQUIRY
@@ -224,168 +56,170 @@ GATED: Final[frozenset[Kind]] = ASKS | ENQUIRY
 RULES: Final[tuple[Rule, ...]] = (
     # Danger comes before everything, whoever wrote and whatever else holds.
     Rule(
-        "urgent risk", ANY, urgent, "check", ("urgent_risk",),
+        "urgent risk", ANY, ask.urgent, "check", ("urgent_risk",),
         "The message speaks of present danger. A person follows the safeguarding steps first.",
     ),
     # What a machine wrote is nobody's statement.
     Rule(
-        "automatic mail", ANY, automatic, "dismissed", (),
+        "automatic mail", ANY, ask.automatic, "dismissed", (),
         "Sent by a machine: it counts as nobody's word and is not answered.", "general",
     ),
     # Doubt never drops mail: only a sure "other" leaves the fit queues unseen.
     Rule(
-        "not a fit matter", OTHER, kind_is_certain, "dismissed", (),
+        "not a fit matter", OTHER, ask.kind_is_certain, "dismissed", (),
         "Not about fit: left to the ordinary support inbox.", "general",
     ),
     Rule(
-        "perhaps not a fit matter", OTHER, kind_is_uncertain, "check", ("low_confidence",),
+        "perhaps not a fit matter", OTHER, ask.kind_is_uncertain, "check", ("low_confidence",),
         "It is not sure that this is no fit matter.", "general",
     ),
     # Rule 9: the team is reached from the therapist's own address.
     Rule(
-        "sender not vouched for", FIT, sender_not_vouched_for, "check", ("sender_unverified",),
+        "sender not vouched for", FIT, ask.sender_not_vouched_for, "check", ("sender_unverified",),
         "The receiving server does not vouch for the sender's address.",
     ),
     Rule(
-        "sender unknown", FIT, sender_unknown, "check", ("sender_unverified",),
+        "sender unknown", FIT, ask.sender_unknown, "check", ("sender_unverified",),
         "The address belongs to no therapist or delegate on record.",
     ),
     Rule(
-        "session of somebody else", FIT, session_of_somebody_else, "check", ("not_session_owner",),
+        "session of somebody else", FIT, ask.session_of_somebody_else, "check",
+        ("not_session_owner",),
         "The sender is neither that session's therapist nor their delegate.",
     ),
     # A request taken back is acted on no more.
     Rule(
-        "withdrawal", WITHDRAWAL, takes_back_open_case, "withdrawn", (),
+        "withdrawal", WITHDRAWAL, ask.takes_back_open_case, "withdrawn", (),
         "The therapist takes the request back: nothing will be done.",
     ),
     Rule(
-        "perhaps a withdrawal", WITHDRAWAL, may_take_back_open_case, "check", ("low_confidence",),
+        "perhaps a withdrawal", WITHDRAWAL, ask.may_take_back_open_case, "check",
+        ("low_confidence",),
         "The message may take the request back: it is frozen until a person has looked.",
     ),
     Rule(
-        "nothing open to join", LOOSE, no_open_case, "check", ("contradiction",),
+        "nothing open to join", LOOSE, ask.nothing_open_to_join, "check", ("contradiction",),
         "It refers to an earlier request, but no open case of this sender fits.",
     ),
     # Rule 8 and rule 6: too late to act on, the reason is still put on record.
     Rule(
-        "already cancelled", BOOKED, already_cancelled, "noted", ("session_past",),
+        "already cancelled", BOOKED, ask.already_cancelled, "noted", ("session_past",),
         "That session is cancelled already: there is nothing left to cancel.",
     ),
     Rule(
-        "late, without a reason", BOOKED, late_without_reason, "awaiting_details",
+        "late, without a reason", BOOKED, ask.late_without_reason, "awaiting_details",
         ("session_past", "reason_missing"),
         "Too late to cancel; without a reason there is nothing to put on record.",
     ),
     Rule(
-        "too late to act", BOOKED, late, "noted", ("session_past",),
+        "too late to act", BOOKED, ask.late, "noted", ("session_past",),
         "The session has passed or starts before the office can act: the reason is noted.",
     ),
     Rule(
-        "note on a session still to come", NOTE, to_come, "check", ("contradiction",),
+        "note on a session still to come", NOTE, ask.to_come, "check", ("contradiction",),
         "Written as too late, but the session is still to come: it may yet be cancelled.",
     ),
     Rule(
-        "note without a reason", NOTE, note_without_reason, "awaiting_details",
+        "note without a reason", NOTE, ask.note_without_reason, "awaiting_details",
         ("reason_missing",), "Without a reason there is nothing to put on record.",
     ),
     Rule(
-        "note on no session found", NOTE, session_not_found, "check", ("session_unknown",),
+        "note on no session found", NOTE, ask.session_not_found, "check", ("session_unknown",),
         "The session whose record the reason belongs to was not found.",
     ),
     Rule(
-        "note on an uncertain session", NOTE, session_undecided, "check", ("session_ambiguous",),
-        "More than one session may be meant: a person chooses.",
+        "note on an uncertain session", NOTE, ask.session_undecided, "check",
+        ("session_ambiguous",), "More than one session may be meant: a person chooses.",
     ),
     Rule(
-        "perhaps a note", NOTE, note_is_uncertain, "check", ("low_confidence",),
+        "perhaps a note", NOTE, ask.note_is_uncertain, "check", ("low_confidence",),
         "It is not sure what is asked.",
     ),
     Rule(
-        "note for the record", NOTE, nothing_to_check_against, "noted", (),
+        "note for the record", NOTE, ask.nothing_to_check_against, "noted", (),
         "The reason is noted as written; no registry was imported to find the session in.",
     ),
     # Rule 2: unsure, or the questionnaire is unclear: talk to the client before asking to cancel.
     Rule(
-        "talk to the client first", ENQUIRY, not_discussed, "awaiting_client", (),
+        "talk to the client first", ENQUIRY, ask.not_discussed, "awaiting_client", (),
         "The therapist is asking or unsure: the next step is a talk with the client.",
     ),
     Rule(
-        "asked after talking", ENQUIRY, discussed, "awaiting_details", (),
+        "asked after talking", ENQUIRY, ask.discussed, "awaiting_details", (),
         "The client and the therapist have talked: the therapist tells us what they decided.",
     ),
     # Rule 1, the client gate: the client knows and the reasons were talked through. Rule 3 as well.
     Rule(
-        "client not told", GATED, not_told, "awaiting_client", ("client_not_told",),
+        "client not told", GATED, ask.not_told, "awaiting_client", ("client_not_told",),
         "Nothing says that the therapist has told the client.",
     ),
     Rule(
-        "reasons not discussed", GATED, only_informed, "awaiting_client",
+        "reasons not discussed", GATED, ask.only_informed, "awaiting_client",
         ("reasons_not_discussed",),
         "The client has been told, but nothing says that the reasons were talked through.",
     ),
     # Rule 4: what the team needs to say whether it has a suitable alternative.
     Rule(
-        "reason missing", ASKS, reason_missing, "awaiting_details", ("reason_missing",),
+        "reason missing", ASKS, ask.reason_missing, "awaiting_details", ("reason_missing",),
         "The message gives no reason why the fit is not right.",
     ),
     Rule(
-        "issues missing", ASKS, issues_missing, "awaiting_details", ("issues_missing",),
+        "issues missing", ASKS, ask.issues_missing, "awaiting_details", ("issues_missing",),
         "The message does not say what the client needs help with.",
     ),
     Rule(
-        "needs missing", ASKS, needs_missing, "awaiting_details", ("needs_missing",),
+        "needs missing", ASKS, ask.needs_missing, "awaiting_details", ("needs_missing",),
         "The message does not say which approach or experience the client needs.",
     ),
     # Complete, but not sure: a person looks.
     Rule(
-        "kind uncertain", GATED, kind_is_uncertain, "check", ("low_confidence",),
+        "kind uncertain", GATED, ask.kind_is_uncertain, "check", ("low_confidence",),
         "It is not sure what is asked.",
     ),
     Rule(
-        "told, perhaps", ASKS, told_is_uncertain, "check", ("low_confidence",),
+        "told, perhaps", ASKS, ask.told_is_uncertain, "check", ("low_confidence",),
         "The client seems to have been told, but the words are not certain.",
     ),
     Rule(
-        "session, perhaps", FIT, session_is_uncertain, "check", ("low_confidence",),
+        "session, perhaps", FIT, ask.session_is_uncertain, "check", ("low_confidence",),
         "The session number was read with little certainty.",
     ),
     Rule(
-        "mails disagree", FIT, mails_disagree, "check", ("contradiction",),
+        "mails disagree", FIT, ask.mails_disagree, "check", ("contradiction",),
         "The messages of this case contradict each other.",
     ),
     Rule(
-        "registry disagrees", FIT, registry_disagrees, "check", ("contradiction",),
+        "registry disagrees", FIT, ask.registry_disagrees, "check", ("contradiction",),
         "The message and the registry differ about the session.",
     ),
     Rule(
-        "no registry", ASKS, nothing_to_check_against, "check", ("session_unknown",),
+        "no registry", ASKS, ask.nothing_to_check_against, "check", ("session_unknown",),
         "No booking registry was imported: nobody has checked that this session exists.",
     ),
     Rule(
-        "session not found", ASKS, session_not_found, "check", ("session_unknown",),
+        "session not found", ASKS, ask.session_not_found, "check", ("session_unknown",),
         "The session was not found in the booking registry.",
     ),
     Rule(
-        "a session number not found", ASKS, some_ids_unknown, "check", ("session_unknown",),
+        "a session number not found", ASKS, ask.some_ids_unknown, "check", ("session_unknown",),
         "One of the session numbers was not found in the booking registry.",
     ),
     Rule(
-        "session uncertain", ASKS, session_undecided, "check", ("session_ambiguous",),
+        "session uncertain", ASKS, ask.session_undecided, "check", ("session_ambiguous",),
         "More than one session may be meant: a person chooses.",
     ),
     # Rule 3: an ending is agreed, not imposed.
     Rule(
-        "client disagrees", ASKS, client_disagrees, "check", ("client_disagrees",),
+        "client disagrees", ASKS, ask.client_disagrees, "check", ("client_disagrees",),
         "The client does not agree: a person talks to the therapist before anything is done.",
     ),
     Rule(
-        "ready", ASKS, always, "ready", (),
+        "ready", ASKS, ask.always, "ready", (),
         "Every rule is met: a person can carry it out with one click.",
     ),
     # Only an addition to a case that is itself a loose end comes this far.
     Rule(
-        "anything else", ANY, always, "check", ("low_confidence",),
+        "anything else", ANY, ask.always, "check", ("low_confidence",),
         "No rule covers this: a person looks.",
     ),
 )  # fmt: skip
@@ -393,7 +227,7 @@ RULES: Final[tuple[Rule, ...]] = (
 #: Rows that decide only when nothing above them holds, and otherwise have nothing to say.
 _LAST_RESORTS: Final = frozenset({"ready", "anything else"})
 
-_QUEUES: Final[dict[Kind, Queue]] = {
+_QUEUES: Final[dict[str, Queue]] = {
     "cancellation": "cancellation",
     "note_reason": "cancellation",
     "referral": "referral",
@@ -409,7 +243,7 @@ def decide(
     now: datetime,
     office: OfficeHours,
     *,
-    certain_from: Thresholds = Thresholds(),
+    certain_from: Thresholds = Thresholds(),  # noqa: B008 - frozen
 ) -> Decision:
     """Queue, state, all blockers and all reasons for one request, as of *now*.
 
@@ -417,7 +251,7 @@ def decide(
     ``replies.draft_reply`` and ``alternatives.rank`` add them. The same values always give the same
     decision.
     """
-    matter = _matter(email, request, facts, now, office, certain_from)
+    matter = weigh(email, request, facts, now, office, certain_from)
     fired = _fired(matter)
     first = fired[0]
     due = None if matter.late or first.state in ("noted", "dismissed") else _due(matter, office)
@@ -435,38 +269,10 @@ def decide(
 
 
 def queue_of(request: Request, facts: CaseFacts) -> Queue:
-    """The queue of a request's kind; a loose update or withdrawal goes where its case is."""
-    kind = request.kind
-    if kind in LOOSE and facts.open_case:
-        kind = facts.open_case.request.kind
-    if queue := _QUEUES.get(kind):
+    """The queue of a request's kind; a withdrawal stays where the request was."""
+    if queue := _QUEUES.get(ask.taken_back(request) or request.kind):
         return queue
     return "referral" if _stage(request, facts) == "ongoing" else "cancellation"
-
-
-def _matter(
-    email: Email,
-    request: Request,
-    facts: CaseFacts,
-    now: datetime,
-    office: OfficeHours,
-    certain_from: Thresholds,
-) -> Matter:
-    session = facts.session
-    own = session if facts.sender_is in ("owner", "delegate") else None
-    start = session.starts_at if session else local_time(request.session_time)
-    if own:
-        gone = own.status in ("held", "cancelled") or too_late(own.starts_at, now, office)
-    elif facts.registry_known:
-        gone = False  # whose session it is, and which, comes first
-    elif start:
-        gone = too_late(start, now, office)
-    else:
-        day = local_date(request.session_time)
-        gone = day is not None and day < now.astimezone(office.tz).date()
-    # The work with a client is handed on whether or not a session is to come.
-    late_to_cancel = gone and request.kind in BOOKED
-    return Matter(email, request, facts, now, certain_from, own, start, late_to_cancel)
 
 
 def _fired(matter: Matter) -> list[Rule]:
@@ -489,7 +295,7 @@ def _due(matter: Matter, office: OfficeHours) -> datetime | None:
 
 def _priority(matter: Matter, state: State, due: datetime | None, office: OfficeHours) -> int:
     """0 urgent risk; 1 due within a working day; 2 open fit work; 3 settled; 4 not about fit."""
-    if urgent(matter):
+    if ask.urgent(matter):
         return 0
     if state in ("dismissed", "noted", "withdrawn") or matter.request.kind == "other":
         return 4 if state == "dismissed" else 3
@@ -506,13 +312,17 @@ def _stage(request: Request, facts: CaseFacts) -> str:
 def _guarantee(matter: Matter, state: State) -> Literal["", "proposed"]:
     """Rule 5, for a person to confirm: an initial session, a fit reason, and a client who knows."""
     told = matter.request.client_notification in ("discussed", "informed")
-    fits = matter.request.kind == "cancellation" and told and not no_reason(matter)
+    fits = matter.request.kind == "cancellation" and told and not ask.no_reason(matter)
     trusted = not (
-        sender_not_vouched_for(matter) or sender_unknown(matter) or session_of_somebody_else(matter)
+        ask.sender_not_vouched_for(matter)
+        or ask.sender_unknown(matter)
+        or ask.session_of_somebody_else(matter)
     )
     initial = _stage(matter.request, matter.facts) == "initial"
     open_state = state in ("ready", "awaiting_client", "awaiting_details", "check")
-    doubtful = urgent(matter) or automatic(matter) or matter.late or client_disagrees(matter)
+    doubtful = (
+        ask.urgent(matter) or ask.automatic(matter) or matter.late or ask.client_disagrees(matter)
+    )
     if fits and trusted and initial and open_state and not doubtful:
         return "proposed"
     return ""

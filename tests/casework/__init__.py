@@ -66,7 +66,7 @@ class Registry:
         return [t for t in self.therapists if t.open_to_new]
 
 
-def an_email(  # noqa: PLR0913 - a builder
+def an_email(
     sender: str = "marian@oldroyd.example",
     *,
     name: str = "Marian Oldroyd",

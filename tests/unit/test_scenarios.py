@@ -34,7 +34,7 @@ def local(moment: datetime) -> datetime:
     return moment.replace(tzinfo=LONDON)
 
 
-def registry(known: bool) -> Registry:
+def registry(*, known: bool) -> Registry:
     data = shared()
     lists = ("emails", "delegates", "approaches", "issues", "experience", "languages", "places")
     return Registry(
@@ -67,11 +67,11 @@ def request_from(mail: dict[str, Any]) -> Request:
 
 
 def scenarios() -> list[Any]:
-    found = []
-    for path in sorted(FOLDER.glob("*.toml")):
-        for scenario in tomllib.loads(path.read_text("utf-8")).get("scenario", []):
-            found.append(pytest.param(scenario, id=f"{path.stem}: {scenario['name']}"))
-    return found
+    return [
+        pytest.param(scenario, id=f"{path.stem}: {scenario['name']}")
+        for path in sorted(FOLDER.glob("*.toml"))
+        for scenario in tomllib.loads(path.read_text("utf-8")).get("scenario", [])
+    ]
 
 
 def office() -> OfficeHours:
@@ -176,7 +176,7 @@ def test_a_decision_changes_only_with_the_clock_where_a_deadline_passes() -> Non
         mail = scenario["mail"][0]
         moved = {**mail, "now": mail.get("now", shared()["office"]["now"]) + timedelta(seconds=1)}
         known = scenario.get("registry", True)
-        first = take(Desk(registry(known), office(), wording()), scenario, mail, 1).decision
-        later = take(Desk(registry(known), office(), wording()), scenario, moved, 1).decision
+        first = take(Desk(registry(known=known), office(), wording()), scenario, mail, 1).decision
+        later = take(Desk(registry(known=known), office(), wording()), scenario, moved, 1).decision
         if "now" not in scenario and first.state != later.state:
             raise AssertionError(scenario["name"])
