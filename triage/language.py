@@ -150,6 +150,7 @@ class Reading:
     folded: Mapping[Part, Folded]
     sentences: tuple[Sentence, ...]
     hits: tuple[PhraseHit, ...]
+    names: Mapping[str, frozenset[str]] = field(repr=False)  # words that are no names: see Language
     _starts: Mapping[Part, tuple[int, list[int]]] = field(repr=False)
 
     def span(self, part: Part, first: int, last: int) -> Span:
@@ -179,6 +180,7 @@ class Language:
         self.lexicon = lexicon
         self.patterns = patterns
         self._nlp = spacy.blank("en")
+        self.names = _name_words(lexicon, patterns)
         self._matcher = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         for key, phrases in _phrase_table(lexicon, patterns).items():
             self._matcher.add(key, [self._nlp.make_doc(fold(p).text) for p in phrases])
@@ -234,7 +236,7 @@ class Language:
                 at = base + max(bisect_right(starts[part][1], first) - 1, 0)
                 hits.append(PhraseHit(key, part, first, last, at, plain.text[first:last]))
         folded["quoted_text"] = fold(email.quoted_text)
-        return Reading(email, folded, tuple(sentences), tuple(hits), starts)
+        return Reading(email, folded, tuple(sentences), tuple(hits), self.names, starts)
 
 
 def _phrase_table(
@@ -251,6 +253,22 @@ def _phrase_table(
         for direction, phrases in directions.items():
             table.setdefault(f"cue|{cue}|{direction}", []).extend(phrases)
     return {key: tuple(dict.fromkeys(phrases)) for key, phrases in table.items() if phrases}
+
+
+def _name_words(
+    lexicon: Mapping[str, Any], patterns: Mapping[str, Any]
+) -> Mapping[str, frozenset[str]]:
+    """Words that are no names, by why: ``patterns/names.toml``, and "common" for everyday ones."""
+    common = set(patterns.get("common_words", {}).get("words", "").split())
+    for phrases in _phrase_table(lexicon, {}).values():
+        for phrase in phrases:
+            common.update(re.findall(r"[a-z][a-z'-]{2,}", phrase))
+    words = {key: frozenset(values) for key, values in patterns.get("names", {}).items()}
+    return (
+        {"not_names": frozenset(), "openers": frozenset(), "other_people": frozenset()}
+        | words
+        | {"common": frozenset(common)}
+    )
 
 
 def split(text: str) -> list[tuple[int, int]]:
