@@ -19,6 +19,12 @@ A part that is base64 or quoted-printable, or not in UTF-8, and names a date, st
 readable UTF-8 between ``{{encode:TRANSFER CHARSET}}`` and ``{{end}}``. Its placeholders are filled
 first and the outcome encoded then: line lengths, soft breaks and the bytes of other charsets come
 out as a mail program would have written them. Everything else is kept byte for byte.
+
+``expected.jsonl`` says what a person makes of each message, by the name of its shipped file: who
+sends it (``sender``: therapist, colleague, client, stranger, forged), whether our server vouches
+for the address, the queues it goes to, and each request in the guideline's fields. ``state`` is the
+one its case ends in once the whole sample has been read. A list where the guideline has one value
+means that any of them will do; ``automatic: null`` likewise. Nothing is trained on it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,17 @@ import pytest
 
 from ingest import sample
 from ingest.sample import LONDON, Sample, write_sample
-from triage.labels import FIT_REASONS, KINDS, NOTIFICATIONS
+from triage.alternatives import rank
+from triage.labels import (
+    CODE_SETS,
+    FIT_REASONS,
+    KINDS,
+    NOTIFICATIONS,
+    PRESENTING_ISSUES,
+    REQUIRED_APPROACHES,
+    REQUIRED_EXPERIENCE,
+)
+from triage.records import CaseFacts, Request, Therapist
 
 SHIPPED = Path(sample.__file__).parent
 WEDNESDAY = date(2025, 11, 19)
@@ -141,6 +151,53 @@ def test_clients_are_called_what_the_registry_calls_them(wednesday):
                 first, last = names[client_of[session_id]]
                 called = re.sub(r"^(mr|mrs|ms|miss) ", "", (request["client_ref"] or first).lower())
                 assert called.startswith((first, last, last[0])), (name, session_id)
+
+
+def test_every_referral_finds_three_alternatives(wednesday):
+    directory = Colleagues(rows(wednesday.therapists))
+    owner = {row["session_id"]: row["therapist_id"] for row in rows(wednesday.sessions)}
+
+    for name, line in expected().items():
+        for stated in line["requests"]:
+            if "required_approaches" not in stated:
+                continue
+            codes = {field: tuple(stated[field]) for field in CODE_SETS}
+            own = directory.therapist(owner[stated["session_ids"][0]])
+            facts = CaseFacts(registry_known=True, sender_is="owner", therapist=own)
+
+            found = rank(Request("referral", **codes), facts, directory)
+
+            assert len(found) == 3, name
+            assert found[0].score > 0.4, name
+
+
+class Colleagues:
+    """The part of the directory that alternatives are chosen from."""
+
+    def __init__(self, table: list[dict[str, str]]) -> None:
+        lists = ("emails", "delegates", "approaches", "issues", "experience", "languages", "places")
+        self._all = {
+            row["therapist_id"]: Therapist(
+                row["therapist_id"],
+                row["name"],
+                **{field: tuple(filter(None, row[field].split(";"))) for field in lists},
+                open_to_new=row["open_to_new"] == "true",
+            )
+            for row in table
+        }
+
+    def therapist(self, therapist_id: str) -> Therapist:
+        return self._all[therapist_id]
+
+    def open_therapists(self) -> list[Therapist]:
+        return [therapist for therapist in self._all.values() if therapist.open_to_new]
+
+
+def test_therapists_are_described_in_known_codes(wednesday):
+    for row in rows(wednesday.therapists):
+        assert set(row["approaches"].split(";")) <= set(REQUIRED_APPROACHES), row["name"]
+        assert set(row["issues"].split(";")) <= set(PRESENTING_ISSUES), row["name"]
+        assert set(row["experience"].split(";")) <= set(REQUIRED_EXPERIENCE), row["name"]
 
 
 def test_ids_stand_in_the_text_even_where_it_is_encoded(wednesday):
