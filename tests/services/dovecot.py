@@ -44,6 +44,7 @@ ssl_key = <{home}/server.key
 ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = no
 protocols = imap
+mail_max_userip_connections = 0
 listen = 127.0.0.1
 mail_location = maildir:{home}/mail/%u
 mail_fsync = never
@@ -333,9 +334,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+def dovecot() -> Iterator[Dovecot]:
     """One Dovecot for all tests of a run; ask it for a fresh ``mailbox`` each."""
     if not (shutil.which("dovecot") or Path("/usr/sbin/dovecot").exists()):
         missing("Dovecot", "dovecot-imapd openssl")
-    with running_dovecot(tmp_path_factory.mktemp("dovecot")) as server:
+    # Not below pytest's own folder: each run of pytest closes that to all other users.
+    with running_dovecot() as server:
         yield server
