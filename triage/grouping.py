@@ -1,12 +1,21 @@
-"""How many requests a message holds, and which sentences belong to which."""
+"""How many requests a message holds, and which sentences belong to which.
+
+People who write about several clients write in blocks: a paragraph, a bullet or "The second is …" for
+each. A block that opens with a new session id, a new name or a separate matter begins a topic; what
+follows belongs to it until the next one. Where nothing says that there are several, there is one:
+splitting a single request does more harm than joining two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from triage.detectors.mention import Mention
-from triage.language import Reading
+from triage.detectors.session_time import choose
+from triage.language import Reading, Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +23,10 @@ class Group:
     """The part of a message that is about one client or ask.
 
     ``sentences`` are indices into ``reading.sentences``; a sentence said of several clients ("both
-    have been told") is in each of their groups. ``mentions`` are those in these sentences.
+    have been told") is in each of their groups, as are the subject and the opening. ``own`` are those
+    that belong to this group alone. ``mentions`` are those in ``sentences``, less those that name
+    another group's client, session or time. ``aside`` marks a separate matter that is no fit request
+    ("Separately, invoice …").
     """
 
     session_ids: tuple[str, ...]
@@ -22,13 +34,321 @@ class Group:
     session_time: str | None
     sentences: tuple[int, ...]
     mentions: tuple[Mention, ...]
+    own: tuple[int, ...] = ()
+    aside: bool = False
+
+
+#: Several clients or asks are announced.
+_SEVERAL = re.compile(
+    r"\b(?:two|2|three|3|four|4|both|couple of|pair of|several|few) (?:x |of (?:my|mine|them|us)|new |of (?:my )?clients?|clients?|bookings?"
+    r"|sessions?|cancel\w*|referrals?|requests?|people|persons?|endings?|things?|matters?|for you|to (?:cancel|come|go|hand|pass|tell|move|sort)"
+    r"|updates?|queries|questions?|lapsed|departures?|small|separate|different|off\b|first|out\b|ones?|i'?m|that|outcomes?|who|gone|changes?|onward|initial|enquiries)"
+    r"|\b(?:2|3|4) ?x\b|\bx ?[234]\b|\bmy two\b|\bthese two\b|\bthe two\b|\bthose two\b|\bneither\b|\bone (?:is|ending|cancellation|referral|question|fond|has been|money"
+    r"|thing|to (?:go|cancel|note|pass)|for (?:the|your)|i'?m)\b[^.\n]{0,60}\bone\b|\bthe first\b|\bfirst(?:ly)?[,:]|\bsecond(?:ly)?[,:]|\bthe second\b|\bthe other (?:one|is|client|matter)\b"
+    r"|\bthree in one\b|\btwo in one\b|\beach of them\b|\ball three\b|\bodds and (?:ends|sods)\b|\bmixed bag\b|\bbits and\b|\bas for m|\bhandover list\b|\band (?:a )?separately\b",
+    re.IGNORECASE,
+)
+_ENUMERATED = re.compile(
+    r"(?:\(?(?:[1-9]|[a-e])[.):](?=\s|\w{2})|[A-E][.)] |q[1-9][.):]|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(
+    r"(?:and |then |now |so )?(?:the )?(?:first|second|third|fourth|other|next|last|1st|2nd|3rd)(?:ly)?(?: (?:one|of these|client|person|thing|matter|is|was|concerns|i|would|can|up|off|also|merely|only)\b|[,:. ]|'s\b)"
+    r"|(?:then )?there(?:'s| is)(?: also)?\b|as (?:for|to)\b|also\b|and also\b|separately\b|meanwhile\b|exhibit [a-c]\b|client [a-c]\b|one more\b|another\b|now (?:the|for)\b|p\.?s\.?\b"
+    r"|while i\b|the (?:harder|easier|definite) (?:thing|one)\b|admin first\b|question first\b|on (?:another|a different|a separate|an unrelated)\b|finally\b|lastly\b|unrelated\b|to go\b|undecided\b",
+    re.IGNORECASE,
+)
+_ASIDE_OPENS = re.compile(
+    r"(?:\W{0,3}(?:and )?(?:also|separately|p\.?s\.?|one more (?:thing|question)|another thing|on (?:an?|the) (?:another|different|separate|unrelated|other|quite different|admin) \w+"
+    r"|on another (?:note|matter|subject|topic)|while i(?:'m| am| have|'ve)|lastly|finally|unrelated(?:ly)?|admin first|second(?:ly)?|third(?:ly)?|the (?:second|third|other|last)(?: thing| matter| one)?"
+    r"|\(?[1-9b-d][.)]|other thing|in other news|quick (?:one|admin)|totally separate|different (?:thing|matter|subject)|not (?:related|connected)|as for (?:the|my)))\b[\s,:;-]*",
+    re.IGNORECASE,
+)
+#: Matters that are not about fit.
+_ADMIN = re.compile(
+    r"\b(?:invoices?|inv|payouts?|paid|payment|fees?|charged? twice|refund|commission|vat|statement|profile|photo|picture|bio|headline|insurance|certificate|dbs|indemnity|password|log(?:ged)? ?in|logged out"
+    r"|video (?:room|link)|app\b|calendar|sync|holiday|annual leave|dentist|hospital appointment|reschedul\w+|move (?:it|her|him|that|to|the)|moved? to|moving \w+day|shift(?:ed)? to|change (?:the|her|his) time|swap"
+    r"|same time|go to (?:1?\d|\w+day)|different (?:day|time)|price|receipt|bank details|address change|newsletter|webinar|cpd|travel|train|flight|ill\b|poorly|flu|norovirus|migraine|jury)\b",
+    re.IGNORECASE,
+)
+_FIT = re.compile(
+    r"\b(?:fit|not (?:the )?right|wrong (?:person|therapist)|refer\w*|trained|training|specialis\w+|experience[ds]?|competen\w+|outside my|beyond my|needs? (?:a|an|someone|somebody)|wants? (?:a|an|someone|somebody)|alternatives?"
+    r"|suggest|match|hand(?:ing)? (?:on|over)|ending|recommend|don'?t (?:do|work|offer|see)|conflict of interest|someone (?:else|who)|somebody (?:else|who)|therapy)\b",
+    re.IGNORECASE,
+)
+_ABSENCE = re.compile(
+    r"\b(?:annual leave|holiday|hols|away (?:from|until|till|\d)|norovirus|nora virus|flu\b|ill today|i'?m ill|poorly|no voice|bereavement leave|jury service|sick|migraine|broke (?:her|his|my)|block (?:out )?\d|off (?:until|till)|surgeon|operation"
+    r"|power cut|double[- ]?booked|wedding)\b",
+    re.IGNORECASE,
+)
+_SHARED = re.compile(
+    r"\b(?:both(?: of (?:them|these))?|all (?:three|four|of them|of these|the above)|each (?:of them|one)?|either of them|neither(?: of them)?|the (?:two|three) of them|these two|the lot|for each|match 1 and 2|none of them|they both)\b",
+    re.IGNORECASE,
+)
+_OPENING: Final = 34  # characters from the start of a block within which a name opens a topic
+
+
+@dataclass(slots=True)
+class _Topic:
+    """A topic while it is gathered."""
+
+    sentence: int
+    ids: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    aside: bool = False
+    marked: bool = False  # opened by an enumerator or an ordinal
+    dropped: bool = False  # about a session that is named as unaffected: no request
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Sentences from one line or ordinal opener to the next."""
+
+    sentences: tuple[Sentence, ...]
+    new_paragraph: bool
+    marked: bool
 
 
 def group(reading: Reading, mentions: Sequence[Mention]) -> tuple[Group, ...]:
-    """One group per request, in the order in which they are first named; never none.
+    """One group per request, in the order in which they are first named; never none."""
+    topics = _topics(reading, mentions)
+    live = [t for t in topics if not t.dropped]
+    if len(live) < 2:
+        return (_whole(reading, mentions),)
+    return _assigned(reading, mentions, topics)
 
-    First version: everything is one request.
-    """
-    ids = tuple(dict.fromkeys(m.value for m in mentions if m.label == "session_ids" and m.counts))
+
+def _whole(reading: Reading, mentions: Sequence[Mention]) -> Group:
     everything = tuple(s.index for s in reading.sentences)
-    return (Group(ids, None, None, everything, tuple(mentions)),)
+    return _group(
+        list(dict.fromkeys(_ids(mentions))), everything, everything, mentions, aside=False
+    )
+
+
+def _ids(mentions: Iterable[Mention]) -> list[str]:
+    return [m.value for m in mentions if m.label == "session_ids" and m.counts]
+
+
+def _group(
+    ids: list[str],
+    sentences: tuple[int, ...],
+    own: tuple[int, ...],
+    mentions: Sequence[Mention],
+    *,
+    aside: bool,
+    name: str | None = None,
+) -> Group:
+    inside = [m for m in mentions if m.sentence in set(sentences)]
+    owned = [m for m in inside if m.sentence in set(own)]
+    time = choose(owned) or choose(inside)
+    several = len(set(ids)) > 1
+    return Group(
+        tuple(dict.fromkeys(ids)),
+        name or _client(owned) or _client(inside),
+        None if time is None or several else time.value,
+        sentences,
+        tuple(inside),
+        own,
+        aside,
+    )
+
+
+def _client(mentions: Iterable[Mention]) -> str | None:
+    """The name said most often, else the first."""
+    counts: dict[str, float] = {}
+    for m in mentions:
+        if m.label == "client_ref":
+            counts[m.value] = counts.get(m.value, 0) + m.confidence
+    return max(counts, key=lambda n: counts[n], default=None)
+
+
+# --- topics ---------------------------------------------------------------------------------------
+
+
+def _topics(reading: Reading, mentions: Sequence[Mention]) -> list[_Topic]:
+    """The topics that open somewhere, or fewer than two where nothing says that there are several."""
+    text = reading.folded["subject"].text + " \n" + reading.folded["new_text"].text
+    ids = list(dict.fromkeys(_ids(mentions)))
+    several = _SEVERAL.search(text) is not None
+    if len(ids) < 2 and not several and not _may_hold_aside(reading):
+        return []
+    if len(ids) > 1 and _ABSENCE.search(text) and not _FIT.search(text):
+        return []
+    topics = _opened(reading, mentions, several=several)
+    return topics if _are_apart(topics, mentions, reading, several=several) else []
+
+
+def _may_hold_aside(reading: Reading) -> bool:
+    text = reading.folded["new_text"].text
+    return _ADMIN.search(text) is not None and _FIT.search(text) is not None
+
+
+def _blocks(reading: Reading) -> list[_Block]:
+    blocks: list[_Block] = []
+    text = reading.folded["new_text"].text
+    current: list[Sentence] = []
+    new_paragraph = marked = True
+    previous_end = 0
+    for s in reading.sentences:
+        if s.part != "new_text":
+            continue
+        gap = text[previous_end : s.first]
+        breaks = "\n" in gap or not current
+        opens = _ORDINAL.match(s.text) is not None or _ENUMERATED.match(s.text) is not None
+        if current and (breaks or opens):
+            blocks.append(_Block(tuple(current), new_paragraph, marked))
+            current = []
+        if not current:
+            new_paragraph, marked = breaks, opens
+        current.append(s)
+        previous_end = s.last
+    if current:
+        blocks.append(_Block(tuple(current), new_paragraph, marked))
+    return blocks
+
+
+def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> list[_Topic]:
+    topics: list[_Topic] = []
+    seen_ids: set[str] = set()
+    seen_names: set[str] = set()
+    by_sentence: dict[int, list[Mention]] = {}
+    for m in mentions:
+        by_sentence.setdefault(m.sentence, []).append(m)
+    for block in _blocks(reading):
+        here = [m for s in block.sentences for m in by_sentence.get(s.index, ())]
+        new_ids = [i for i in dict.fromkeys(_ids(here)) if i not in seen_ids]
+        unaffected = [m for m in here if m.label == "session_ids" and "other_session" in m.flags]
+        name = _opening_name(block, here, seen_names, several=several)
+        aside = _is_aside(block)
+        starts = new_ids or name or aside or (block.marked and unaffected)
+        if starts and not (topics and not block.marked and _continues(topics[-1], new_ids, name)):
+            topic = _Topic(
+                block.sentences[0].index, new_ids, [name] if name else [], aside, block.marked
+            )
+            topic.dropped = bool(unaffected) and not _ids(here) and not aside
+            topics.append(topic)
+        elif topics:
+            topics[-1].ids += new_ids
+            topics[-1].names += [name] if name else []
+        seen_ids.update(new_ids)
+        seen_names.update(m.value for m in here if m.label == "client_ref")
+    return topics
+
+
+def _continues(topic: _Topic, new_ids: list[str], name: str | None) -> bool:
+    """Whether a block only adds what its topic still lacks: the id under a name, a name to an id."""
+    if new_ids and topic.ids:
+        return False
+    if name and topic.names:
+        return False
+    return not (new_ids and name)
+
+
+def _opening_name(
+    block: _Block, here: list[Mention], seen: set[str], *, several: bool
+) -> str | None:
+    """The new client that a block opens with, where names count as openers."""
+    if not several and not block.marked:
+        return None
+    first = block.sentences[0]
+    reach = _OPENING if not block.marked else 2 * _OPENING
+    for m in sorted(here, key=lambda m: m.span.start):
+        if m.label != "client_ref" or m.value in seen or "handle" in m.flags:
+            continue
+        if m.sentence == first.index and m.span.start - first.start <= reach:
+            return m.value
+        return (
+            m.value if several and block.new_paragraph and m.sentence <= first.index + 1 else None
+        )
+    return None
+
+
+def _is_aside(block: _Block) -> bool:
+    text = " ".join(s.text for s in block.sentences)
+    opened = _ASIDE_OPENS.match(block.sentences[0].text)
+    if opened is None or not _ADMIN.search(text):
+        return False
+    return not _FIT.search(text)
+
+
+def _are_apart(
+    topics: list[_Topic], mentions: Sequence[Mention], reading: Reading, *, several: bool
+) -> bool:
+    """Whether the topics are requests of their own."""
+    live = [t for t in topics if not t.dropped]
+    if len(live) < 2:
+        return False
+    if any(t.aside for t in live) and any(not t.aside for t in live):
+        return True
+    with_id = sum(bool(t.ids) for t in live)
+    if with_id > 1:
+        names = {m.value for m in mentions if m.label == "client_ref"}
+        return several or all(t.marked for t in live) or len(names) > 1 or with_id == len(live)
+    return several
+
+
+# --- sentences to topics --------------------------------------------------------------------------
+
+
+def _assigned(
+    reading: Reading, mentions: Sequence[Mention], topics: list[_Topic]
+) -> tuple[Group, ...]:
+    owners = _owners(reading, mentions, topics)
+    groups = []
+    for n, topic in enumerate(topics):
+        if topic.dropped:
+            continue
+        own = tuple(i for i, o in owners.items() if o == n)
+        shared = tuple(i for i, o in owners.items() if o == _EVERYBODY)
+        sentences = tuple(sorted({*own, *shared}))
+        ids = topic.ids or [
+            i for i in dict.fromkeys(_ids(m for m in mentions if m.sentence in set(own)))
+        ]
+        foreign = {i for t in topics if t is not topic for i in t.ids}
+        strangers = {name for t in topics if t is not topic for name in t.names} - set(topic.names)
+        kept = [
+            m
+            for m in mentions
+            if not (m.label == "session_ids" and m.value in foreign)
+            and not (m.label == "client_ref" and m.value in strangers)
+            and not (
+                m.label == "session_time" and m.sentence in shared and _has_time(mentions, own)
+            )
+        ]
+        name = topic.names[0] if topic.names else None
+        groups.append(_group(ids, sentences, own, kept, aside=topic.aside, name=name))
+    return tuple(groups)
+
+
+_EVERYBODY: Final = -1
+
+
+def _has_time(mentions: Sequence[Mention], sentences: Sequence[int]) -> bool:
+    return any(m.label == "session_time" and m.sentence in sentences for m in mentions)
+
+
+def _owners(reading: Reading, mentions: Sequence[Mention], topics: list[_Topic]) -> dict[int, int]:
+    """Which topic each sentence belongs to; `_EVERYBODY` for subject, opening and shared ones."""
+    named: dict[int, set[int]] = {}
+    for m in mentions:
+        for n, topic in enumerate(topics):
+            if m.value in topic.ids or m.value in topic.names:
+                named.setdefault(m.sentence, set()).add(n)
+    owners: dict[int, int] = {}
+    current = _EVERYBODY
+    starts = {t.sentence: n for n, t in enumerate(topics)}
+    for s in reading.sentences:
+        if s.part == "subject":
+            owners[s.index] = _EVERYBODY
+            continue
+        current = starts.get(s.index, current)
+        here = named.get(s.index, set())
+        if s.index not in starts and _SHARED.search(s.text):
+            owners[s.index] = _EVERYBODY
+        elif len(here) == 1:
+            owners[s.index] = next(iter(here))
+        elif len(here) > 1:
+            owners[s.index] = _EVERYBODY
+        else:
+            owners[s.index] = current
+    return owners
