@@ -23,6 +23,9 @@ _SAYS_NOTHING = re.compile(
     r"(?i)(?:view|read|see)[^.\n]{0,60}(?:html|browser|online)|does not support html|html[- ]"
     r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
 )
+_BOILERPLATE = re.compile(
+    r"(?i)mime|multi-?part|mehrteilig|mail (?:client|reader|program)|does not (?:support|understand)"
+)
 _LOOKS_LIKE_HTML = re.compile(r"(?i)\A\s*(?:<!doctype html|<html[\s>]|<\?xml[^>]{0,200}>\s*<html)")
 _BOUNDARY_LINE = re.compile(r"(?m)^--(\S[^\r\n]{0,200}?)[ \t]*\r?\n(?=[!-9;-~]+:|\r?\n)")
 _PGP_HEAD = re.compile(
@@ -87,9 +90,23 @@ def read(message: Message) -> Body:
         offset = sum(text.count("\n") + 2 for text in texts)
         signature |= {offset + line for line in chosen.signature_lines}
         texts.append(chosen.text)
+    outside = _outside_parts(message)
+    if outside and (not "".join(texts).strip() or not _BOILERPLATE.search(outside)):
+        body.defects.append("text_outside_parts")
+        if not "".join(texts).strip():
+            texts = [_cleaned(html.Rendered(outside), body).text]
     body.text = "\n\n".join(texts)
     body.signature_lines = frozenset(signature)
     return body
+
+
+def _outside_parts(message: Message) -> str:
+    """Text before the first or after the last part, which mail programs do not show."""
+    if not message.is_multipart() or message.get_content_maintype() != "multipart":
+        return ""
+    around = [getattr(message, name) or "" for name in ("preamble", "epilogue")]
+    kept = [text for text in around if text.strip() and not _BOILERPLATE.search(text)]
+    return charset.decode(_bytes("\n".join(kept)))[0].strip() if kept else ""
 
 
 def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
@@ -105,31 +122,36 @@ def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
             raise UnreadableEmailError("too_deep")
         kind = _content_type(part)
         body.types.append(kind)
-        if kind.startswith("multipart/") and not _is_attached(part):
+        if part is message and kind in {"text/plain", "text/html"}:
+            # The whole message is this text, whatever its label says about showing it.
+            if _is_attached(part) and filename(part):
+                body.attachments.append(_attachment(part, kind, body))
+            yield _Piece("html" if kind == "text/html" else "plain", part, 0)
+        elif kind.startswith("multipart/") and not _is_attached(part):
             group = seen if kind == "multipart/alternative" else alternative
             children = _children(part, body)
             if children is None:
                 yield _Piece("plain", part, 0)
-                texts += 1
+                texts += _says_something(part)
             else:
                 stack.extend((child, depth + 1, group) for child in reversed(children))
         elif (role := _role(part, kind, first=not texts)) == "attachment":
             body.attachments.append(_attachment(part, kind, body))
         else:
-            texts += role != "other"
+            texts += role != "other" and _says_something(part)
             yield _Piece(role, part, alternative)
 
 
 def _children(part: Message, body: Body) -> list[Message] | None:
     """The parts of a multipart; inferred where the boundary was lost; None where there are none."""
-    payload = part.get_payload()
+    payload = _payload(part)
     if isinstance(payload, list):
         return [child for child in payload if isinstance(child, Message)]
     found = _BOUNDARY_LINE.search(payload) if isinstance(payload, str) else None
     if found is None:
         body.defects.append("multipart_without_parts")
         return None
-    boundary = found[1].removesuffix("--").encode("ascii", "surrogateescape")
+    boundary = _bytes(found[1].removesuffix("--"))
     rebuilt = b'Content-Type: multipart/mixed; boundary="' + boundary.replace(b'"', b"") + b'"\n\n'
     inner = BytesParser().parsebytes(rebuilt + _bytes(payload)).get_payload()
     if not isinstance(inner, list):
@@ -137,6 +159,11 @@ def _children(part: Message, body: Body) -> list[Message] | None:
         return None
     body.defects.append("boundary_inferred")
     return [child for child in inner if isinstance(child, Message)]
+
+
+def _says_something(part: Message) -> bool:
+    payload = _payload(part)
+    return isinstance(payload, str) and not payload[:2_000].isspace() and bool(payload)
 
 
 def _role(part: Message, kind: str, *, first: bool) -> str:
@@ -252,7 +279,7 @@ def _cleaned(rendered: html.Rendered, body: Body) -> html.Rendered:
 
 
 def _text_of(part: Message, body: Body) -> str:
-    payload = part.get_payload()
+    payload = _payload(part)
     data = _bytes(payload) if isinstance(payload, str) else b""
     encoding = str(part.get("content-transfer-encoding", ""))
     if encoding:
@@ -272,6 +299,14 @@ def _declared_charset(part: Message) -> str:
         r"(?i)charset\*?\d*\*?\s*[=:]\s*[\"']?([^\s;\"'>]{1,60})", value[at : at + 200]
     )
     return named[1].split("'")[0] if named else ""
+
+
+def _payload(part: Message) -> object:
+    """The payload as parsed: parts, or text with its 8-bit bytes as surrogates.
+
+    ``get_payload`` would decode those with the declared charset, replacing what that cannot read.
+    """
+    return vars(part).get("_payload")
 
 
 def _bytes(payload: str) -> bytes:
@@ -311,16 +346,21 @@ def unflowed(text: str, *, joins: bool = False) -> str:
     return "\n".join(lines)
 
 
+_NAME_AS_WRITTEN = re.compile(r"(?i)(?:file)?name\*?=\s*(?:\"([^\"\r\n]{1,300})|([^\";\r\n]{1,300}))")
+
+
 def filename(part: Message) -> str:
     """The name a part goes by, decoded and on one line; "" where it has none."""
     try:
         name = part.get_filename() or ""
     except (ValueError, TypeError, LookupError, AttributeError, UnicodeError):
-        found = re.search(
-            r"(?i)(?:file)?name\*?=\s*\"?([^\";\r\n]{1,200})",
-            str(part.get("content-disposition", "")),
-        )
-        name = found[1] if found else ""
+        name = "\ufffd"
+    if "\ufffd" in name:  # raw 8-bit or broken RFC 2231: the bytes as written say more
+        raw = {key.lower(): str(value) for key, value in part.raw_items()}
+        for field_name in ("content-disposition", "content-type"):
+            if found := _NAME_AS_WRITTEN.search(raw.get(field_name, "")):
+                name = found[1] or found[2]
+                break
     decoded, _ = charset.decode_header(str(name))
     return charset.clean_line(decoded)[0][:255]
 
@@ -331,7 +371,7 @@ def _attachment(part: Message, kind: str, body: Body) -> Attachment:
         return Attachment(
             filename(part) or _subject_inside(part) or "unnamed", kind, _nested_size(part)
         )
-    payload = part.get_payload()
+    payload = _payload(part)
     data = _bytes(payload) if isinstance(payload, str) else b""
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
     if encoding == "base64":
@@ -366,7 +406,7 @@ def _nested_size(part: Message) -> int:
     while stack:
         message = stack.pop()
         size += sum(len(name) + len(str(value)) + 4 for name, value in message.raw_items())
-        payload = message.get_payload()
+        payload = _payload(message)
         if isinstance(payload, list):
             stack.extend(child for child in payload if isinstance(child, Message))
         elif isinstance(payload, str):
@@ -375,7 +415,7 @@ def _nested_size(part: Message) -> int:
 
 
 def _subject_inside(part: Message) -> str:
-    payload = part.get_payload()
+    payload = _payload(part)
     inner = payload[0] if isinstance(payload, list) and payload else None
     if not isinstance(inner, Message) or "subject" not in inner:
         return ""
