@@ -5,6 +5,7 @@ import email
 import email.policy
 import json
 import re
+import unicodedata
 from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import parseaddr
@@ -141,7 +142,7 @@ def named_by(line: dict) -> list[str]:
 def test_clients_are_called_what_the_registry_calls_them(wednesday):
     client_of = {row["session_id"]: row["client_id"] for row in rows(wednesday.sessions)}
     names = {
-        row["client_id"]: (row["first_name"].lower(), row["last_name"].lower())
+        row["client_id"]: (unaccented(row["first_name"]), unaccented(row["last_name"]))
         for row in rows(wednesday.clients)
     }
 
@@ -151,6 +152,10 @@ def test_clients_are_called_what_the_registry_calls_them(wednesday):
                 first, last = names[client_of[session_id]]
                 called = re.sub(r"^(mr|mrs|ms|miss) ", "", (request["client_ref"] or first).lower())
                 assert called.startswith((first, last, last[0])), (name, session_id)
+
+
+def unaccented(name: str) -> str:
+    return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode("ascii").lower()
 
 
 def test_every_referral_finds_three_alternatives(wednesday):
@@ -238,6 +243,16 @@ def test_all_but_the_declared_messages_parse_cleanly(wednesday):
         assert mail.get_body(("plain", "html")).get_content().strip(), name
         assert parseaddr(mail["from"])[1], name
         assert mail["date"].datetime.tzinfo is not None, name
+
+
+def test_mail_comes_in_the_charsets_and_encodings_of_the_wild(wednesday):
+    parts = [part for mail in mails(wednesday).values() for part in mail.walk()]
+
+    charsets = {part.get_content_charset() for part in parts}
+    transfers = {part.get("content-transfer-encoding", "7bit") for part in parts}
+
+    assert charsets >= {"us-ascii", "utf-8", "iso-8859-1", "windows-1252", "gb2312", "iso-2022-jp"}
+    assert transfers >= {"7bit", "8bit", "quoted-printable", "base64"}
 
 
 def test_the_unreadable_message_has_nothing_to_read(wednesday):
