@@ -23,8 +23,8 @@ from ingest.sources import Source, SourceError, open_source
 from ingest.workers import Workers, process_pool
 from review.commands import command_line
 from review.desk import Engine
-from review.terminal import SourceReport
-from settings import Settings, SourceSettings
+from review.terminal import SourceReport, total
+from settings import Settings, SourceSettings, Start
 from store import Batch, Lease, LeaseHeldError, Outcome, Quarantined, Store, Tally
 from triage.records import Cursor, Email, RawMessage, Request
 
@@ -86,19 +86,21 @@ def carry(
     settings: Settings,
     *,
     run_id: int | None,
-    limit: int | None = None,
-    progress: Callable[[Tally], None] = lambda _: None,
-) -> Tally:
+    limit: int | None,
+    tag: str,
+    start: Callable[[Source], Start],
+    progress: Callable[[Tally], None],
+) -> None:
     """Carry every new message of one connected *source* from bytes to queue, oldest first.
 
     Safe to kill and start again: a message is behind us only once it is queued or quarantined, and
     that happens in one transaction. One bad message never holds up the next. Without a *run_id* it
-    is a rehearsal: everything is done, nothing is kept.
+    is a rehearsal: everything is done, nothing is kept. *progress* is told what was stored so far.
     """
     tally = Tally()
     rehearsed = run_id is None
     with _lease(store, source, rehearsed=rehearsed) as lease:
-        cursor = store.cursor(source.name, source.folder) or first_cursor(source, settings.start)
+        cursor = store.cursor(source.name, source.folder) or first_cursor(source, start)
         batches = source.batches(cursor, store.known, size=settings.batch_size, limit=limit)
         kept = batches if rehearsed else keep(batches, store)
         for batch, readings in read_ahead(kept, workers):
@@ -110,7 +112,8 @@ def carry(
                 if rehearsed:
                     raise _RehearsedError
             progress(tally)
-    return tally
+            if tag and not rehearsed:
+                source.tag([raw.key for raw in batch.messages], tag)
 
 
 class _RehearsedError(Exception):
@@ -127,9 +130,9 @@ def _lease(store: Store, source: Source, *, rehearsed: bool) -> Iterator[Lease |
         yield lease
 
 
-def first_cursor(source: Source, start: str) -> Cursor | None:
+def first_cursor(source: Source, start: Callable[[Source], Start]) -> Cursor | None:
     """Where a first connection begins: at the oldest message, or after the newest."""
-    return source.latest() if start == "now" else None
+    return source.latest() if start(source) == "now" else None
 
 
 def keep(fetched: Iterable[Fetched], store: Store) -> Iterator[Fetched]:
@@ -276,33 +279,48 @@ def run_sources(
     *,
     limit: int | None = None,
     dry_run: bool = False,
+    start: Callable[[Source], Start] | None = None,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> list[SourceReport]:
-    """Carry the news of every mailbox, one after the other; a failing one holds up no other."""
+    """Carry the news of every mailbox, one after the other; a failing one holds up no other.
+
+    *start* says where to begin in a mailbox never read before; left out, the settings do.
+    """
     # A misspelt source is found before anything is done, not after half the mailboxes are read.
     sources = [open_source(spec.url, settings.access_to(spec)) for spec in specs]
     rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
     run_id = None if dry_run else store.start_run([source.name for source in sources], now)
+    begin = start or (lambda _: settings.start)
     reports = []
     with reading_workers(settings) as workers:
-        for source in sources:
+        for spec, source in zip(specs, sources, strict=True):
             one = partial(carry, source, store, workers, rules, settings, run_id=run_id)
-            reports.append(_report(source, partial(one, limit=limit, progress=progress)))
+            one = partial(one, limit=limit, tag=spec.tag, start=begin)
+            reports.append(_report(source, one, progress))
     if run_id is not None:
-        total = sum((report.tally for report in reports), Tally())
         failed = any(report.failed for report in reports)
-        store.finish_run(run_id, total, datetime.now(UTC), "failed" if failed else "done")
+        status = "failed" if failed else "done"
+        store.finish_run(run_id, total(reports), datetime.now(UTC), status)
     return reports
 
 
-def _report(source: Source, carry_it: Callable[[], Tally]) -> SourceReport:
+def _report(
+    source: Source, carry_it: Callable[..., None], progress: Callable[[Tally], None]
+) -> SourceReport:
+    stored = [Tally()]  # what was stored before a failure counts as well
+
+    def follow(tally: Tally) -> None:
+        stored[0] = tally
+        progress(tally)
+
     try:
         with source:
-            return SourceReport(source.name, carry_it())
+            carry_it(progress=follow)
     except LeaseHeldError:
-        return SourceReport(source.name, Tally(), "another run is at work here; left to it")
+        return SourceReport(source.name, stored[0], "another run is at work here; left to it")
     except SourceError as error:
-        return SourceReport(source.name, Tally(), str(error), failed=True)
+        return SourceReport(source.name, stored[0], str(error), failed=True)
+    return SourceReport(source.name, stored[0])
 
 
 def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:

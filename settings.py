@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from triage.replies import Wording
 
 PREFIX = "FIT_TRIAGE_"
+Start = Literal["history", "now"]
 DEFAULT_FILE = Path("fit-triage.toml")
 
 
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
     imap_password_file: Path | None = Field(None, description="For sources without their own")
     imap_ca_file: Path | None = Field(None, description="For sources without their own")
     imap_timeout: float = Field(30, gt=0, description="Seconds that any IMAP command may take")
-    start: Literal["history", "now"] = Field(
+    start: Start = Field(
         "history", description="What a first connection reads: all there is, or only what comes"
     )
     max_message_bytes: int = Field(25 * 2**20, gt=0, description="Larger mail is quarantined")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from ingest.sources import ALLOWED_SPECS, SourceError, SourceSpecError
+from ingest.sources import ALLOWED_SPECS, Source, SourceError, SourceSpecError
 from models.commands import models_app
 from review.desk import (
     LONDON,
@@ -31,7 +31,7 @@ from review.desk import (
     store_of,
 )
 from review.operations import check, health, quarantine_app, registry_app
-from settings import SettingsError, SourceSettings
+from settings import SettingsError, SourceSettings, Start
 from store import StoreError, open_store
 from triage.records import Email
 
@@ -80,9 +80,7 @@ def run(
     context: typer.Context,
     source: Annotated[list[str] | None, typer.Option(help="Instead of the configured.")] = None,
     now: Now = None,
-    start: Annotated[
-        Literal["history", "now"] | None, typer.Option(help="What a first connection reads.")
-    ] = None,
+    start: Annotated[Start | None, typer.Option(help="What a first connection reads.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most, of each mailbox.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, keep nothing.")] = False,
@@ -106,6 +104,7 @@ def run(
             now or datetime.now(UTC),
             limit=limit,
             dry_run=dry_run,
+            start=None if start or not _somebody_watches() else _ask_start,
             progress=progress,
         )
     if as_json:
@@ -114,6 +113,17 @@ def run(
         print_reports(console(), reports, dry_run=dry_run)
     if any(report.failed for report in reports):
         raise typer.Exit(1)
+
+
+def _somebody_watches() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask_start(source: Source) -> Start:
+    """A first connection must not surprise anybody with years of history, nor leave it out."""
+    question = f"First connection to {source.name}: read the {source.count()} messages there?"
+    with_history = typer.confirm(question + " No begins with what comes from now on", err=True)
+    return "history" if with_history else "now"
 
 
 @app.command()

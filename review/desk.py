@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from settings import Settings, SourceSettings, read_settings
+from ingest.sources import Source
+from settings import Settings, SourceSettings, Start, read_settings
 from store import ImportReport, Quarantined, Store, Tally, open_store, read_registry_file
 from triage.labels import BLOCKERS, QUEUES, STATES
 from triage.records import Email, RawMessage, Request
@@ -44,6 +45,7 @@ class Run(Protocol):
         *,
         limit: int | None = None,
         dry_run: bool = False,
+        start: Callable[[Source], Start] | None = None,
         progress: Callable[[Tally], None] = ...,
     ) -> list[SourceReport]: ...
 

@@ -22,7 +22,9 @@ AUTHSERV_ID = "mx.support.example"
 def corpus_records() -> list[dict[str, Any]]:
     """Every labelled corpus message, in file order."""
     files = sorted(CORPUS.glob("t*.jsonl"))
-    return [json.loads(line) for file in files for line in file.open(encoding="utf-8")]
+    return [
+        json.loads(line) for file in files for line in file.read_text("utf-8").split("\n") if line
+    ]
 
 
 def mail(count: int, *, seed: int = 7) -> Iterator[bytes]:
