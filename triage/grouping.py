@@ -45,16 +45,18 @@ _SEVERAL = re.compile(
     r"|updates?|queries|questions?|lapsed|departures?|small|separate|different|off\b|first|out\b|ones?|i'?m|that|outcomes?|who|gone|changes?|onward|initial|enquiries)"
     r"|\b(?:2|3|4) ?x\b|\bx ?[234]\b|\bmy two\b|\bthese two\b|\bthe two\b|\bthose two\b|\bneither\b|\bone (?:is|ending|cancellation|referral|question|fond|has been|money"
     r"|thing|to (?:go|cancel|note|pass)|for (?:the|your)|i'?m)\b[^.\n]{0,60}\bone\b|\bthe first\b|\bfirst(?:ly)?[,:]|\bsecond(?:ly)?[,:]|\bthe second\b|\bthe other (?:one|is|client|matter)\b"
-    r"|\bthree in one\b|\btwo in one\b|\beach of them\b|\ball three\b|\bodds and (?:ends|sods)\b|\bmixed bag\b|\bbits and\b|\bas for m|\bhandover list\b|\band (?:a )?separately\b",
+    r"|\bthree in one\b|\btwo in one\b|\beach of them\b|\ball three\b|\bodds and (?:ends|sods)\b|\bmixed bag\b|\bbits and\b|\bas for m|\bhandover list\b|\band (?:a )?separately\b"
+    r"|\bplus one\b|\bother (?:thing|reason|matter)\b|\banother (?:thing|matter)\b|\bwhile (?:you'?re at it|i'?m (?:writing|here|at it)|you'?ve got)|\bas i'?m writing\b"
+    r"|^[^\n]{3,60} (?:\+|/) [^\n]{3,}|^[^\n]*\balso\b|\bp\.?s\.?[ :]|\bthe (?:large|small|bigger|smaller) (?:matter|thing)\b|\bmuch smaller\b|\bboth (?:attached|answered)",
     re.IGNORECASE,
 )
 _ENUMERATED = re.compile(
-    r"(?:\(?(?:[1-9]|[a-e])[.):](?=\s|\w{2})|[A-E][.)] |q[1-9][.):]|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
+    r"(?:\(?(?:[1-9]|[a-e]|i{1,3})[.):](?=\s|\w{2})|[1-9], |[A-E][.)] |q[1-9][.):]|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(
-    r"(?:and |then |now |so )?(?:the )?(?:first|second|third|fourth|other|next|last|1st|2nd|3rd)(?:ly)?(?: (?:one|of these|client|person|thing|matter|is|was|concerns|i|would|can|up|off|also|merely|only)\b|[,:. ]|'s\b)"
-    r"|(?:then )?there(?:'s| is)(?: also)?\b|as (?:for|to)\b|also\b|and also\b|separately\b|meanwhile\b|exhibit [a-c]\b|client [a-c]\b|one more\b|another\b|now (?:the|for)\b|p\.?s\.?\b"
+    r"(?:and |then |now |so )?(?:the )?(?:first|second|third|fourth|other|1st|2nd|3rd)(?:ly)?(?: (?:one|of these|client|person|thing|matter|is|was|concerns|i|would|can|up|off|also|merely|only)\b|[,:. ]|'s\b)"
+    r"|then there(?:'s| is)\b|there(?:'s| is) also\b|as (?:for|to)\b|also\b|and also\b|separately\b|meanwhile\b|exhibit [a-c]\b|client [a-c]\b|one more\b|another\b|now (?:the|for)\b|p\.?s\.?\b"
     r"|while i\b|the (?:harder|easier|definite) (?:thing|one)\b|admin first\b|question first\b|on (?:another|a different|a separate|an unrelated)\b|finally\b|lastly\b|unrelated\b|to go\b|undecided\b",
     re.IGNORECASE,
 )
@@ -183,7 +185,9 @@ def _may_hold_aside(reading: Reading) -> bool:
     return _ADMIN.search(text) is not None and _FIT.search(text) is not None
 
 
-def _blocks(reading: Reading) -> list[_Block]:
+def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> list[_Block]:
+    """Lines, broken again where a sentence opens with an ordinal, a session id or (of several) a name."""
+    openers = _sentence_openers(mentions, reading, several=several)
     blocks: list[_Block] = []
     text = reading.folded["new_text"].text
     current: list[Sentence] = []
@@ -195,7 +199,7 @@ def _blocks(reading: Reading) -> list[_Block]:
         gap = text[previous_end : s.first]
         breaks = "\n" in gap or not current
         opens = _ORDINAL.match(s.text) is not None or _ENUMERATED.match(s.text) is not None
-        if current and (breaks or opens):
+        if current and (breaks or opens or s.index in openers):
             blocks.append(_Block(tuple(current), new_paragraph, marked))
             current = []
         if not current:
@@ -207,6 +211,28 @@ def _blocks(reading: Reading) -> list[_Block]:
     return blocks
 
 
+def _sentence_openers(
+    mentions: Sequence[Mention], reading: Reading, *, several: bool
+) -> set[int]:
+    """Sentences that begin with a session id or a name not said before."""
+    openers: set[int] = set()
+    seen: set[str] = set()
+    for m in mentions:
+        if m.label == "session_ids" or (m.label == "client_ref" and several):
+            if m.value not in seen and m.span.part == "new_text":
+                lead = m.span.start - reading.sentences[m.sentence].start
+                reach = _ID_LEAD if m.label == "session_ids" else _NAME_LEAD
+                if lead <= reach or (m.label == "session_ids" and several):
+                    openers.add(m.sentence)
+            if m.span.part == "new_text":
+                seen.add(m.value)
+    return openers
+
+
+_ID_LEAD: Final = 12
+_NAME_LEAD: Final = 6
+
+
 def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> list[_Topic]:
     topics: list[_Topic] = []
     seen_ids: set[str] = set()
@@ -214,12 +240,12 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
     by_sentence: dict[int, list[Mention]] = {}
     for m in mentions:
         by_sentence.setdefault(m.sentence, []).append(m)
-    for block in _blocks(reading):
+    for block in _blocks(reading, mentions, several=several):
         here = [m for s in block.sentences for m in by_sentence.get(s.index, ())]
         new_ids = [i for i in dict.fromkeys(_ids(here)) if i not in seen_ids]
         unaffected = [m for m in here if m.label == "session_ids" and "other_session" in m.flags]
         name = _opening_name(block, here, seen_names, several=several)
-        aside = _is_aside(block)
+        aside = _is_aside(block, several=several)
         starts = new_ids or name or aside or (block.marked and unaffected)
         if starts and not (topics and not block.marked and _continues(topics[-1], new_ids, name)):
             topic = _Topic(
@@ -232,6 +258,10 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             topics[-1].names += [name] if name else []
         seen_ids.update(new_ids)
         seen_names.update(m.value for m in here if m.label == "client_ref")
+    with_ids = [t for t in topics if t.ids]
+    if len(with_ids) > 1:  # a name in the opening, before the list, is somebody else's
+        first = topics.index(with_ids[0])
+        topics = [t for t in topics[:first] if t.aside or t.marked] + topics[first:]
     return topics
 
 
@@ -263,12 +293,12 @@ def _opening_name(
     return None
 
 
-def _is_aside(block: _Block) -> bool:
+def _is_aside(block: _Block, *, several: bool) -> bool:
+    """Whether a block is a matter of its own that has nothing to do with fit."""
     text = " ".join(s.text for s in block.sentences)
-    opened = _ASIDE_OPENS.match(block.sentences[0].text)
-    if opened is None or not _ADMIN.search(text):
-        return False
-    return not _FIT.search(text)
+    opened = _ASIDE_OPENS.match(block.sentences[0].text) is not None
+    opened = opened or (several and block.new_paragraph and len(text) > 40)
+    return opened and _ADMIN.search(text) is not None and _FIT.search(text) is None
 
 
 def _are_apart(

@@ -32,11 +32,6 @@ _PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".",
 _PLAIN |= {"•": "*", "·": "*", "●": "*", "▪": "*", "◦": "*", "‣": "*", "\x0b": "\n", "\x0c": "\n"}
 _PLAIN |= {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
 
-#: A line this long that does not end a sentence was broken by a mail program, not by the writer.
-_WRAPPED = re.compile(
-    r"(?<=[^\n]{55})(?<![.!?:;\n])\n(?=[^\s*>\-\d(#][^\n]*)|(?<=[a-z,])\n(?=[a-z]{2,} [a-z])"
-)
-
 _STARTERS = (
     "He|She|They|I|We|It|This|That|My|Her|His|Their|The|You|Please|Pls|Could|Can|Would|There|So|But"
     "|And|Not|No|If|As|Thanks|Session|Booking|First|Second|Our|Both|Who|What|Is|Are|Has|Just"
@@ -109,8 +104,24 @@ def fold(text: str) -> Folded:
         if len(plain) != len(text):
             origin = [i for i, c in enumerate(text) if _FOLDING[ord(c)] is not None]
     if "\n" in plain:
-        plain = _WRAPPED.sub(" ", plain)
+        plain = _unwrapped(plain)
     return Folded(plain, origin)
+
+
+_NARROWEST, _WIDEST = 58, 80  # the widths at which mail programs wrap
+
+
+def _unwrapped(text: str) -> str:
+    """*text* with a space where a mail program, and not the writer, broke a line."""
+    lines = text.split("\n")
+    if max(map(len, lines)) > _WIDEST:
+        return text
+    joined = [lines[0]]
+    for before, line in zip(lines, lines[1:], strict=False):
+        runs_on = _NARROWEST <= len(before) and before[-1] not in ".!?:;" and line[:1].isalnum()
+        joined.append(" " if runs_on and not line.startswith("HT") else "\n")
+        joined.append(line)
+    return "".join(joined)
 
 
 @dataclass(frozen=True, slots=True)
