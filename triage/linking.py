@@ -58,8 +58,7 @@ def link(
         return CaseFacts(registry_known=False, sender_is="stranger", open_case=open_case)
     side = tuple(directory.therapists_at(email.sender.email)) if email.sender.email else ()
     ids = request.session_ids or _ids_of(open_case)
-    known = [found for i in ids if (found := directory.session(i))]
-    unknown = tuple(i for i in ids if directory.session(i) is None)
+    known, unknown = _looked_up(ids, side, directory)
     session = _the_one(known, request, now)
     proposals: tuple[Proposal, ...] = ()
     if session is None and len(known) > 1:
@@ -114,6 +113,20 @@ def _facts(
         open_case=open_case,
         disagreements=_disagreements(request, session, client) if own else (),
     )
+
+
+def _looked_up(
+    ids: Sequence[str], side: Sequence[Therapist], directory: Directory
+) -> tuple[list[Session], tuple[str, ...]]:
+    """The sessions named, and the ids that are none.
+
+    Among several, somebody else's count as unknown; where all are, one stands for them.
+    """
+    found = {i: directory.session(i) for i in ids}
+    own = [s for s in found.values() if s and s.therapist_id in _ids(side)]
+    foreign = [s for s in found.values() if s and s not in own]
+    known = own or foreign[:1]
+    return known, tuple(i for i, s in found.items() if s is None or s not in known)
 
 
 def _ids(side: Iterable[Therapist]) -> frozenset[str]:

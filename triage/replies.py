@@ -129,10 +129,10 @@ def template_for(
     """Which template answers a decision; None where no prepared words are right."""
     if email.automatic or decision.queue in ("general", "quarantine"):
         return None
-    own_side = not {"sender_unverified", "not_session_owner"} & set(decision.blockers)
+    vouched_for = "sender_unverified" not in decision.blockers
     if decision.safeguarding:
-        return "safeguarding" if own_side and facts.registry_known else None
-    if "sender_unverified" in decision.blockers:
+        return "safeguarding" if vouched_for and facts.registry_known else None
+    if not vouched_for:
         return "verify_sender"
     state = _state_in_words(request, decision)
     if state in ("awaiting_client", "awaiting_details", "noted", "withdrawn"):
