@@ -49,6 +49,7 @@ class _Files:
         self.name = f"{scheme}:{path}"
         self._path = path
         self._most = max_message_bytes
+        self._begun: Cursor | None = None  # what `latest` gave
 
     def __exit__(
         self,
@@ -67,6 +68,18 @@ class _Files:
     def _from(self, since: datetime | None, uid: int = 0) -> Cursor:
         return Cursor(self.name, self.folder, 0, uid, since)
 
+    def _batched(
+        self,
+        read: Iterable[RawMessage | Loss],
+        cursor: Cursor | None,
+        size: int,
+        limit: int | None,
+    ) -> Iterator[Batch]:
+        told = cursor or self._from(None)
+        if cursor is not None and cursor is self._begun:
+            yield Batch((), (), told)
+        yield from _batched(read, told, size, limit)
+
     def _failure(self, error: OSError, path: str | os.PathLike[str]) -> SourceError:
         return SourceError(f"{self.name}: cannot read {os.fspath(path)} ({error.strerror})")
 
@@ -82,7 +95,8 @@ class _FilePerMessage(_Files, ABC):
     def latest(self) -> Cursor:
         now = datetime.now(UTC)
         newest = max((file.delivered for file in self._files()), default=now)
-        return self._from(min(newest, now))  # a file from the future must not hide what follows
+        self._begun = self._from(min(newest, now))  # a file from the future must not hide others
+        return self._begun
 
     def batches(
         self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
@@ -90,7 +104,7 @@ class _FilePerMessage(_Files, ABC):
         since = cursor.since if cursor else None
         files = [f for f in self._files() if since is None or f.delivered > since]
         read = (self._read(file) for file in self._unknown(files, known))
-        return _batched(read, cursor or self._from(None), size, limit)
+        return self._batched(read, cursor, size, limit)
 
     def _unknown(self, files: Sequence[_File], known: Known) -> Iterator[_File]:
         for first in range(0, len(files), _ASKED_AT_ONCE):
@@ -228,13 +242,15 @@ class Mbox(_Files):
         uid, newest = 0, _BEFORE_ALL
         for message in self._messages():
             uid, newest = _uid_of(message), max(newest, message.delivered or _BEFORE_ALL)
-        return self._from(min(newest, datetime.now(UTC)) if uid else datetime.now(UTC), uid)
+        now = datetime.now(UTC)
+        self._begun = self._from(min(newest, now) if uid else now, uid)
+        return self._begun
 
     def batches(
         self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
     ) -> Iterator[Batch]:
         read = self._unknown(self._after(cursor), known)
-        return _batched(read, cursor or self._from(None), size, limit)
+        return self._batched(read, cursor, size, limit)
 
     def _messages(self) -> Iterator[MboxMessage]:
         try:

@@ -72,6 +72,7 @@ class ImapSource:
         self._exists = 0
         self._uidvalidity = 0
         self._uidnext = 0  # 0 where the server does not say
+        self._begun: Cursor | None = None  # what `latest` gave
 
     def __enter__(self) -> Self:
         self._connect()
@@ -104,13 +105,14 @@ class ImapSource:
         for message in self._look(newest):
             # By the server's clock: were ours ahead, mail would be hidden after a renumbering.
             uid, since = max(uid, message.uid), min(since, message.received_at)
-        return Cursor(self.name, self.folder, self._uidvalidity, uid, since)
+        self._begun = Cursor(self.name, self.folder, self._uidvalidity, uid, since)
+        return self._begun
 
     def batches(
         self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
     ) -> Iterator[Batch]:
         position, not_before = self._start(cursor)
-        told = cursor
+        told = None if cursor is self._begun else cursor
         left = sys.maxsize if limit is None else limit
         for uids in self._uids_after(position.uid):
             # Beyond a cursor nothing is known, and a UID used twice must not be taken for it.

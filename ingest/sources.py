@@ -107,8 +107,9 @@ class Source(Protocol):
 
         *cursor* None is the whole history. *known* says which of the keys it is given are stored
         already; those are passed over unread. At most *limit* messages and losses are given. A
-        batch's cursor may stand lower than *cursor* where a server has renumbered the folder: mail
-        then comes again under new keys, and its digest tells.
+        cursor that ``latest`` gave comes back in an empty first batch, so that it is stored though
+        no mail comes. A batch's cursor may stand lower than *cursor* where a server has renumbered
+        the folder: mail then comes again under new keys, and its digest tells.
         """
 
     def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:

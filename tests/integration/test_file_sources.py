@@ -400,6 +400,20 @@ def test_a_source_without_mail_gives_nothing(tmp_path, maildir, scheme):
         assert source.latest().since >= datetime.now(UTC) - timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("scheme", ["maildir", "mbox", "eml"])
+def test_the_start_from_now_on_is_given_to_be_stored_though_no_mail_comes(
+    tmp_path, maildir, scheme
+):
+    (tmp_path / "m").touch()
+    target = {"maildir": maildir, "mbox": tmp_path / "m", "eml": maildir}[scheme]
+
+    with open_source(f"{scheme}:{target}", Access()) as source:
+        cursor = source.latest()
+        batches = list(source.batches(cursor, nothing_known))
+
+    assert [(batch.messages, batch.cursor) for batch in batches] == [((), cursor)]
+
+
 def test_a_limit_bounds_what_is_read(maildir):
     for number in range(9):
         deliver(maildir, number, 1_700_000_000 + number)

@@ -107,6 +107,16 @@ def test_starting_from_now_on_leaves_everything_present_behind(dovecot):
     assert contents(read(box, cursor)) == [mail(4)]
 
 
+def test_the_start_from_now_on_is_given_to_be_stored_though_no_mail_comes(dovecot):
+    box = dovecot.mailbox([mail(1)])
+
+    with open_source(box.spec(), access(box)) as source:
+        cursor = source.latest()
+        batches = list(source.batches(cursor, nothing_known))
+
+    assert [(batch.messages, batch.losses, batch.cursor) for batch in batches] == [((), (), cursor)]
+
+
 @pytest.mark.parametrize("history", [0, 1])
 def test_starting_from_now_on_works_in_a_folder_without_mail(dovecot, history):
     box = dovecot.mailbox([mail(n) for n in range(history)])
@@ -179,6 +189,20 @@ def test_numbers_without_mail_are_no_losses(dovecot):
 
     assert contents(batches) == [mail(1), mail(3), mail(4)]
     assert not any(batch.losses for batch in batches)
+
+
+def test_a_folder_too_large_for_one_search_is_read_whole_across_its_gaps(dovecot, monkeypatch):
+    monkeypatch.setattr("ingest.imap._UIDS_PER_SEARCH", 7)
+    monkeypatch.setattr("ingest.imap._UIDS_PER_LOOK", 3)
+    box = dovecot.mailbox([mail(n) for n in range(60)])
+    box.expunge([*range(1, 12), 20, *range(25, 45), 60])
+
+    batches = read(box, size=2)
+
+    left = [12, *range(13, 20), *range(21, 25), *range(45, 60)]
+    assert [message.key.uid for batch in batches for message in batch.messages] == left
+    assert read(box, batches[-1].cursor) == []
+    assert contents(read(box, batches[3].cursor)) == contents(batches[4:])
 
 
 def test_the_last_message_is_not_news_for_ever(dovecot):
