@@ -148,7 +148,7 @@ def written(reference: str) -> WrittenName | None:
             titled = True
         elif plain not in _FILLERS:
             initials = word.isupper() and 2 <= len(word) <= 3 and "." not in reference
-            words += list(plain) if initials else plain.split()
+            words += list(plain) if initials else [plain.replace(" ", "-")]
             capitalised = capitalised or word[0].isupper()
     return WrittenName(tuple(words), titled, capitalised) if words else None
 
@@ -187,7 +187,9 @@ def _pair(words: tuple[str, ...], firsts: tuple[str, ...], lasts: tuple[str, ...
 
 
 def _best(word: str, parts: tuple[str, ...]) -> float:
-    return max((_same(word, part) for part in parts), default=0.0)
+    """The likest of a name's parts; of a double-barrelled word either half may be the one used."""
+    halves = word.split("-")
+    return max((_same(half, part) for half in halves for part in parts), default=0.0)
 
 
 def _same(word: str, part: str) -> float:
@@ -197,6 +199,8 @@ def _same(word: str, part: str) -> float:
         return 1.0 if word[0] == part[0] else 0.0
     if word in _SHORT_FORMS.get(part, ()) or part in _SHORT_FORMS.get(word, ()):
         return 0.9
+    if word.replace("ph", "f") == part.replace("ph", "f"):
+        return 0.95
     if len(word) >= 3 and (part.startswith(word) or word.startswith(part)):
         return 0.88
     if min(len(word), len(part)) >= 4 and OSA.distance(word, part, score_cutoff=1) <= 1:
