@@ -199,22 +199,20 @@ def _plausible(sessions: Sequence[Session], request: Request, now: datetime) -> 
 def _weigh(session: Session, name: float, request: Request) -> _Candidate:
     """Score a session by what is stated; what is stated and differs counts against it.
 
-    A stated name and time that both fit, or a client named in full whose work is to be handed on,
-    are certain; either alone is a proposal.
+    Certain are: at that very time, a client whose initials fit at least; on that day, a client
+    whose name fits; and for a referral, which is about a client, one named in full. A name or a
+    time alone is a proposal.
     """
     time = time_fit(request, session)
     stage = request.session_stage
     named = written(request.client_ref or "") is not None
     if (named and name == 0.0) or (time is not None and time == 0.0):
         return _Candidate(session, name, time or 0.0, 0.0, "")
-    both = named and time is not None
     score = 0.5 * name + 0.45 * (time or 0.0)
-    if both and (name >= 0.6 and time == 1.0):
+    if named and ((time == 1.0 and name >= 0.35) or (time == 0.8 and name >= 0.7)):
         score = 0.96 + 0.03 * name
     elif request.kind == "referral" and name == 1.0:
         score = 0.96
-    elif both and name >= 0.9:
-        score = 0.9
     if stage not in ("unknown", session.stage):
         score *= 0.9
     return _Candidate(session, name, time or 0.0, score, _why(name, time, stage == session.stage))

@@ -193,14 +193,13 @@ def _best(word: str, parts: tuple[str, ...]) -> float:
 
 
 def _same(word: str, part: str) -> float:
-    if word == part:
+    if word == part or (min(len(word), len(part)) == 1 and word[0] == part[0]):
         return 1.0
-    if len(word) == 1 or len(part) == 1:
-        return 1.0 if word[0] == part[0] else 0.0
-    if word in _SHORT_FORMS.get(part, ()) or part in _SHORT_FORMS.get(word, ()):
+    if min(len(word), len(part)) <= 1:
+        return 0.0
+    short = word in _SHORT_FORMS.get(part, ()) or part in _SHORT_FORMS.get(word, ())
+    if short or word.replace("ph", "f") == part.replace("ph", "f"):
         return 0.9
-    if word.replace("ph", "f") == part.replace("ph", "f"):
-        return 0.95
     if len(word) >= 3 and (part.startswith(word) or word.startswith(part)):
         return 0.88
     if min(len(word), len(part)) >= 4 and OSA.distance(word, part, score_cutoff=1) <= 1:

@@ -103,6 +103,8 @@ def test_a_stranger_is_offered_nothing():
         ("Imogen", "2025-11-06T19:00"),
         ("Imogen Hart", "2025-11-06T19:00"),
         ("I.H.", "2025-11-06T19:00"),
+        ("I.", "2025-11-06T19:00"),
+        ("Imogen", "2025-11-06"),
         ("Mrs Hart", "2025-11-06T19:00"),
         ("Imogen H.", "2025-11-06T19:05"),
         ("imogen", "2025-11-06T19:00"),
@@ -119,10 +121,10 @@ def test_client_and_time_together_settle_which_session(client, time):
         ("Imogen Hart", None),
         (None, "2025-11-06T19:00"),
         ("my 7pm", "2025-11-06"),
-        ("I.", "2025-11-06T19:00"),
         ("Sarah", "2025-11-06T19:00"),
         ("Imogen", "2025-11-07T19:00"),
         ("Sarah M", None),
+        ("I.", "2025-11-06"),
     ],
 )
 def test_short_of_that_it_is_a_proposal_or_nothing(client, time):
