@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import random
 import re
 import ssl
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 _UIDS_PER_SEARCH = 80_000
 _UIDS_PER_LOOK = 1_000  # messages whose size and date are asked for at a time
 _TRIES = 3
+_TAKEN_UP_AT_MOST = 4  # with the first login five: providers lock accounts that log in too often
 _ALL_REFUSED = 10  # this many messages refused and none given: it is the server, not the mail
 _FOLDERS_NAMED = 20  # in an error about a folder that is not there
 
@@ -58,9 +61,11 @@ class _Listed:
 
 
 class ImapSource:
-    """A folder on an IMAP server, for one run: one connection, one login, never a second try.
+    """A folder on an IMAP server, for one run; ``count`` and what is news are as of entering.
 
-    ``count`` and what is news are as of entering.
+    A line that breaks while mail is being read is taken up again, a few times in a run and ever
+    more slowly: one message that makes the server hang up must not hold up all others for ever.
+    Everywhere else a broken line ends the run; the next one goes on from the last cursor.
     """
 
     def __init__(self, address: ImapAddress, access: Access) -> None:
@@ -73,6 +78,7 @@ class ImapSource:
         self._uidvalidity = 0
         self._uidnext = 0  # 0 where the server does not say
         self._begun: Cursor | None = None  # what `latest` gave
+        self._taken_up = 0  # how often the line broke and was taken up again
 
     def __enter__(self) -> Self:
         self._connect()
@@ -235,6 +241,23 @@ class ImapSource:
         names = ", ".join(sorted(listed)[:_FOLDERS_NAMED])
         return SourceError(f"{self.name}: no folder {self.folder!r}; there are: {names}{more}")
 
+    def _take_up(self, error: BaseException) -> None:
+        """Connect anew after *error*; raises where that has been done often enough."""
+        log.warning("connection lost while reading mail (%s)", type(error).__name__)
+        if self._taken_up >= _TAKEN_UP_AT_MOST:
+            raise SourceError(f"{self.name}: {described(error)} while reading mail") from None
+        self._hang_up()
+        # Spread, lest all that a restarting server has thrown out come back at once.
+        spread = random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        time.sleep(self._access.backoff_s * 2**self._taken_up * spread)
+        self._taken_up += 1
+        numbering = self._uidvalidity
+        self._connect()
+        self._login()
+        self._examine()
+        if self._uidvalidity != numbering:
+            raise SourceError(f"{self.name}: the server renumbered the folder while it was read")
+
     def _hang_up(self) -> None:
         with suppress(*FAILURES):
             self._client.shutdown()
@@ -333,8 +356,10 @@ class ImapSource:
         try:
             answers = self._client.fetch(uids, ["BODY.PEEK[]"])
         except FAILURES as error:
-            if line_is_dead(error) or says_not_now(error):
+            if says_not_now(error):
                 raise SourceError(f"{self.name}: {described(error)} while reading mail") from None
+            if line_is_dead(error):
+                self._take_up(error)
             return {}
         found = ((uid, answer.get(b"BODY[]")) for uid, answer in answers.items())
         return {uid: body for uid, body in found if isinstance(body, bytes)}

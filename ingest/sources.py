@@ -77,6 +77,7 @@ class Access:
     timeout_s: float = 30
     max_message_bytes: int = 25 * 1024 * 1024
     user: str = ""
+    backoff_s: float = 1.0  # before a broken line is first taken up again; doubles each time
 
 
 class Source(Protocol):

@@ -45,7 +45,11 @@ def line(request, dovecot):
     with cutting_proxy(dovecot.port if tls else dovecot.plain_port) as proxy:
         spec = f"{'imaps' if tls else 'imap'}://{box.user}@127.0.0.1:{proxy.port}/INBOX"
         access = Access(
-            password=box.password, ca_file=dovecot.ca_file, allow_plaintext=True, timeout_s=0.5
+            password=box.password,
+            ca_file=dovecot.ca_file,
+            allow_plaintext=True,
+            timeout_s=0.5,
+            backoff_s=0.01,
         )
         yield proxy, lambda: Keeper(spec, access)
 
@@ -79,7 +83,7 @@ def test_after_a_cut_anywhere_the_next_run_goes_on_without_loss_or_double(line, 
 
         assert kept.stored == SENT, at
 
-    assert errors >= 18  # a cut during the farewell harms nobody
+    assert errors >= 10  # some lines are taken up again, and the farewell is no loss
 
 
 @pytest.mark.parametrize("way", ["down", "up"])
@@ -91,7 +95,7 @@ def test_a_stall_anywhere_ends_with_the_timeout(line, way):
         proxy.strike("stall", way, at)
         started = time.monotonic()
         kept.run()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 8
 
         proxy.strike(None)
         assert kept.run() is None

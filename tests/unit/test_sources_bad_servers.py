@@ -8,7 +8,7 @@ from services.scripted_imap import CUT, DEFAULTS, STALL, scripted_imap
 from ingest.sources import Access, LoginRefusedError, SourceError, SourceSpecError, open_source
 from triage.records import Cursor
 
-ACCESS = Access(password="hunter2", allow_plaintext=True, timeout_s=2)
+ACCESS = Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, timeout_s=2)
 
 
 def look(uid):
@@ -23,7 +23,8 @@ def body(uid):
     return b"* %d FETCH (UID %d BODY[] {5}\r\nmail%d)\r\n" % (uid, uid, uid)
 
 
-SEARCH, SIZES, BODIES = "UID SEARCH UID 1:*", "UID FETCH 1,2,3 (RFC", "UID FETCH 1,2,3 (BODY"
+SEARCH, FETCH = "UID SEARCH UID 1:*", "UID FETCH"
+SIZES, BODIES = "UID FETCH 1,2,3 (RFC", "UID FETCH 1,2,3 (BODY"
 HEALTHY = {
     SEARCH: b"* SEARCH 1 2 3\r\n",
     SIZES: LOOK,
@@ -77,7 +78,9 @@ def test_a_run_without_news_only_opens_the_folder():
 def test_a_login_that_was_not_refused_is_not_called_refused(answer):
     script = {"LOGIN": answer if b"\r\n" in answer or answer == CUT else lambda _: answer}
 
-    error = refusal(script, Access(password="hunter2", allow_plaintext=True, timeout_s=0.5))
+    error = refusal(
+        script, Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, timeout_s=0.5)
+    )
 
     assert not isinstance(error, LoginRefusedError)
 
@@ -107,7 +110,7 @@ def test_a_server_without_uidvalidity_is_refused():
 
 
 def test_a_stall_ends_with_the_timeout():
-    impatient = Access(password="hunter2", allow_plaintext=True, timeout_s=0.3)
+    impatient = Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, timeout_s=0.3)
 
     assert "no answer in time" in str(refusal({SEARCH: STALL}, impatient))
 
@@ -123,13 +126,15 @@ def test_a_stall_ends_with_the_timeout():
         {SEARCH: b"* SEARCH 1 two\r\n"},
         {SEARCH: CUT},
         {SIZES: b"* 1 FETCH (UID 1\r\n"},
-        {BODIES: b"* 1 FETCH (UID 1 BODY[] {1125899906842624}\r\nx"},
-        {BODIES: b"* 1 FETCH (UID 1 BODY[] {8}\r\nmail"},
-        {BODIES: CUT},
+        {FETCH: b"* 1 FETCH (UID 1 BODY[] {1125899906842624}\r\nx", BODIES: CUT},
+        {FETCH: b"* 1 FETCH (UID 1 BODY[] {8}\r\nmail", BODIES: CUT},
+        {FETCH: CUT, BODIES: CUT},
     ],
 )
 def test_every_failure_of_a_server_is_a_source_error(script):
-    refusal(script, Access(password="hunter2", allow_plaintext=True, timeout_s=0.5))
+    refusal(
+        script, Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, timeout_s=0.5)
+    )
 
 
 def test_one_message_that_the_server_does_not_give_out_does_not_hold_up_the_rest():
@@ -146,6 +151,42 @@ def test_one_message_that_the_server_does_not_give_out_does_not_hold_up_the_rest
     assert [m.key.uid for m in batch.messages] == [1, 3]
     assert [(loss.key.uid, loss.cause) for loss in batch.losses] == [(2, "unfetchable")]
     assert batch.cursor.uid == 3
+
+
+@pytest.mark.parametrize("killer", [CUT, b"* BYE crashed\r\n", b"* 2 FETCH (UID 2 BODY[] {9}\r\n"])
+def test_one_message_that_breaks_the_connection_does_not_hold_up_the_rest(killer):
+    script = {
+        BODIES: killer,
+        "UID FETCH 1 (": body(1),
+        "UID FETCH 2 (": killer,
+        "UID FETCH 3 (": body(3),
+        "UID SEARCH UID 2": b"* SEARCH 2\r\n",
+    }
+    access = Access(password="x", allow_plaintext=True, backoff_s=0.001, timeout_s=0.3)
+
+    (batch,), lines = run(script, access=access)
+
+    assert [m.content for m in batch.messages] == [b"mail1", b"mail3"]
+    assert [(loss.key.uid, loss.cause) for loss in batch.losses] == [(2, "unfetchable")]
+    assert sum("LOGIN" in line for line in lines) <= 5
+
+
+def test_a_line_that_keeps_breaking_ends_the_run_after_few_logins():
+    with scripted_imap({**HEALTHY, FETCH: CUT, BODIES: CUT}) as server:
+        with pytest.raises(SourceError), open_source(server.spec, ACCESS) as source:
+            list(source.batches(None, lambda _: set()))
+
+        assert sum("LOGIN" in line for line in server.lines) == 5
+
+
+def test_a_folder_renumbered_while_the_line_was_broken_ends_the_run():
+    opened = iter([7, 8])
+    script = {
+        "EXAMINE": lambda _: b"* 3 EXISTS\r\n* OK [UIDVALIDITY %d] valid\r\n" % next(opened),
+        BODIES: CUT,
+    }
+
+    assert "renumbered" in str(refusal(script))
 
 
 def test_an_answer_without_the_message_is_asked_for_again_and_then_recorded():
@@ -190,7 +231,7 @@ def test_a_server_that_gives_out_nothing_is_not_taken_for_bad_mail(sizes_known, 
 
 
 def test_a_literal_larger_than_announced_is_refused_all_the_same():
-    small = Access(password="hunter2", allow_plaintext=True, max_message_bytes=10)
+    small = Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, max_message_bytes=10)
     big = b"* 2 FETCH (UID 2 BODY[] {11}\r\nelevenbytes)\r\n"
 
     (batch,), _ = run({BODIES: body(1) + big + body(3)}, access=small)
@@ -258,7 +299,7 @@ def test_a_keyword_cannot_smuggle_in_a_command():
 
 def test_no_mutation_of_an_answer_raises_anything_but_a_source_error():
     chance = random.Random(20261122)
-    impatient = Access(password="hunter2", allow_plaintext=True, timeout_s=0.05)
+    impatient = Access(password="hunter2", allow_plaintext=True, backoff_s=0.001, timeout_s=0.05)
     healthy = {**DEFAULTS, **HEALTHY}
     outcomes = {True: 0, False: 0}
     for _ in range(80):
