@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from rapidfuzz.distance import OSA
-
 from triage.deadlines import local_date, local_time, london
-from triage.names import likeness, written
+from triage.names import likeness, one_slip, written
 from triage.records import (
     CaseFacts,
     Client,
@@ -245,7 +243,7 @@ def _proposals(ranked: Sequence[_Candidate], ids: Sequence[str]) -> tuple[Propos
         own = candidate.session.session_id
         if own in ids:
             continue
-        slip = next((i for i in ids if _one_slip(own, i)), None)
+        slip = next((i for i in ids if one_slip(own, i)), None)
         if slip:
             score = max(candidate.score, 0.8)
             offered.append(Proposal(own, round(score, 3), f"one slip away from {slip}"))
@@ -255,11 +253,7 @@ def _proposals(ranked: Sequence[_Candidate], ids: Sequence[str]) -> tuple[Propos
 
 
 def _near_id(session: Session, request: Request) -> bool:
-    return any(_one_slip(session.session_id, i) for i in request.session_ids)
-
-
-def _one_slip(one: str, other: str) -> bool:
-    return one != other and OSA.distance(one, other, score_cutoff=1) == 1
+    return any(one_slip(session.session_id, i) for i in request.session_ids)
 
 
 # --- does what was written fit what is registered ------------------------------------------------

@@ -130,6 +130,11 @@ class WrittenName:
     capitalised: bool  # written as a name, so that a mismatch means something
 
 
+def one_slip(one: str, other: str) -> bool:
+    """Whether one wrong, missing, doubled or swapped character tells the two apart."""
+    return one != other and OSA.distance(one, other, score_cutoff=1) <= 1
+
+
 def fold(text: str) -> str:
     """Lower case, accents and apostrophes removed, for comparing names."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
@@ -202,6 +207,6 @@ def _same(word: str, part: str) -> float:
         return 0.9
     if len(word) >= 3 and (part.startswith(word) or word.startswith(part)):
         return 0.88
-    if min(len(word), len(part)) >= 4 and OSA.distance(word, part, score_cutoff=1) <= 1:
+    if min(len(word), len(part)) >= 4 and one_slip(word, part):
         return 0.85
     return 0.0
