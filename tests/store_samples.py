@@ -126,7 +126,7 @@ THERAPISTS = (
 CLIENTS = ({"client_id": "C1", "first_name": "Jo", "last_name": "May", "email": "Jo@x.example"},)
 
 
-def session(session_id: str = "1001", **changes: str) -> dict[str, str]:
+def session(session_id: str = "1001", /, **changes: str) -> dict[str, str]:
     plain = {
         "session_id": session_id,
         "therapist_id": "T1",

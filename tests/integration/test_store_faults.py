@@ -1,0 +1,279 @@
+"""Runs that are killed, stopped, overtaken or doubled: nothing lost, twice or torn."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from services.postgres import running_postgres
+from sqlalchemy import text
+from store_samples import NOW, SOURCE, email, key, outcome, raw_message
+
+from store import LeaseHeldError, LeaseLostError, Store, StoreError, open_store
+from triage.records import Cursor
+
+MINUTE = timedelta(minutes=1)
+TESTS = Path(__file__).parents[1]
+
+#: A run over 40 messages, four in a batch, as ``pipeline`` does it; says "done" at its end.
+RUN = """
+import sys
+from store_samples import NOW, SOURCE, email, outcome, raw_message
+from datetime import timedelta
+from store import open_store
+from triage.records import Cursor
+
+with open_store(sys.argv[1]) as store, store.lease(SOURCE, "run", timedelta(minutes=1)) as lease:
+    print("holding", flush=True)
+    start = store.cursor(SOURCE, "INBOX")
+    new = [raw_message(uid) for uid in range(1 + (start.uid if start else 0), 41)]
+    for some in (new[i : i + 4] for i in range(0, len(new), 4)):
+        store.keep_raw(some)
+        with store.batch(lease, now=NOW) as batch:
+            for raw in some:
+                if batch.seen(raw.digest):
+                    batch.already_known(raw.key, raw.digest)
+                else:
+                    batch.add(raw.key, raw.digest, email(raw.key.uid), [outcome()])
+            batch.advance(Cursor(SOURCE, "INBOX", 7, some[-1].key.uid))
+        sys.stdin.readline() if "step" in sys.argv else None
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    with open_store(store_url) as opened:
+        yield opened
+
+
+@contextmanager
+def running(url: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, url, *more],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=environment,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def assert_whole(store: Store, messages: int | None = None) -> None:
+    """Invariants I1-I3 and I7, from the tables themselves."""
+    with store._database.reading() as connection:
+
+        def count(query: str) -> int:
+            return connection.scalar(text(query))
+
+        stored = count("SELECT count(*) FROM messages")
+        assert count("SELECT count(DISTINCT digest) FROM messages") == stored
+        assert count("SELECT count(*) FROM cases") == stored
+        assert count("SELECT count(*) FROM decisions") == stored
+        assert count("SELECT count(*) FROM places") == stored
+        assert count("SELECT count(*) FROM audit") == 2 * stored
+        lacking = "digest NOT IN (SELECT digest FROM raws)"
+        assert count(f"SELECT count(*) FROM messages WHERE {lacking}") == 0
+        assert (count("SELECT max(uid) FROM folders") or 0) == stored
+    assert messages in (None, stored)
+    assert store.first_broken_audit_row() is None
+
+
+def test_a_run_killed_between_raw_and_commit_is_carried_on_by_the_next(store: Store) -> None:
+    raw = raw_message(1)
+    store.keep_raw([raw])
+
+    def die_in_mid_batch() -> None:
+        with store.batch(now=NOW) as batch:
+            batch.add(raw.key, raw.digest, email(1), [outcome()])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        die_in_mid_batch()
+
+    assert store.raw(raw.digest) == raw.content
+    assert store.known([raw.key]) == set()
+    store.keep_raw([raw])
+    with store.batch(now=NOW) as batch:
+        batch.add(raw.key, raw.digest, email(1), [outcome()])
+        batch.advance(Cursor(SOURCE, "INBOX", 7, 1))
+    assert_whole(store, 1)
+
+
+def test_a_second_run_is_refused_while_the_first_is_at_work(store: Store, store_url: str) -> None:
+    with open_store(store_url) as second:
+        with store.lease(SOURCE, "first", MINUTE) as held:
+            with pytest.raises(LeaseHeldError, match="another run is at work on"):
+                second.lease(SOURCE, "second", MINUTE)
+            with second.lease("imaps://other@mail.example", "second", MINUTE):
+                pass
+        with second.lease(SOURCE, "second", MINUTE) as later:
+            assert later.token > held.token
+
+
+def test_what_a_run_brings_after_it_was_overtaken_is_refused(store: Store, store_url: str) -> None:
+    slow = store.lease(SOURCE, "slow", timedelta(0))
+    with open_store(store_url) as other, other.lease(SOURCE, "quick", MINUTE) as quick:
+        with pytest.raises(LeaseLostError), store.batch(slow, now=NOW) as batch:
+            batch.add(key(1), "d1", email(1), [outcome()])
+        with pytest.raises(LeaseLostError):
+            slow.renew()
+        slow.release()
+
+        with other.batch(quick, now=NOW) as batch:
+            batch.add(key(1), "d1", email(1), [outcome()])
+
+    assert store.counts().messages == 1
+
+
+def test_a_late_run_that_nobody_overtook_may_still_store(store: Store) -> None:
+    with store.lease(SOURCE, "slow", timedelta(0)) as lease, store.batch(lease, now=NOW) as batch:
+        batch.add(key(1), "d1", email(1), [outcome()])
+
+    assert store.counts().messages == 1
+
+
+def test_the_holder_that_overtook_a_sleeper_is_not_taken_for_dead(
+    store: Store, store_url: str
+) -> None:
+    sleeper = store.lease(SOURCE, "sleeper", timedelta(0))
+    with (
+        open_store(store_url) as second,
+        open_store(store_url) as third,
+        second.lease(SOURCE, "second", MINUTE),
+    ):
+        sleeper.release()  # and with it the only sign of life
+
+        with pytest.raises(LeaseHeldError):
+            third.lease(SOURCE, "third", MINUTE)
+
+
+def test_a_killed_run_gives_way_to_the_next_at_once(store: Store, store_url: str) -> None:
+    with running(store_url, "step") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        with pytest.raises(LeaseHeldError):
+            store.lease(SOURCE, "next", MINUTE)
+        process.kill()
+        process.wait(10)
+
+        lease = _taken_within(store, 5)
+
+    lease.release()
+
+
+def _taken_within(store: Store, seconds: float):
+    # A server notices a broken connection in its own time.
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return store.lease(SOURCE, "next", MINUTE)
+        except LeaseHeldError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def test_a_stopped_run_that_wakes_up_stores_nothing_more(store: Store, store_url: str) -> None:
+    with running(store_url, "step") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        while not store.counts().messages:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        with store._database.writing() as connection:
+            connection.execute(text("UPDATE leases SET expires_at = '2020-01-01 00:00:00+00:00'"))
+
+        with store.lease(SOURCE, "next", MINUTE):
+            process.send_signal(signal.SIGCONT)
+            process.stdin.write("\n" * 40)
+            process.stdin.flush()
+            _, errors = process.communicate(timeout=30)
+
+    assert "LeaseLostError" in errors
+    assert process.returncode == 1
+    assert_whole(store, 4)
+
+
+def test_a_run_killed_at_any_moment_is_finished_by_the_next_ones(
+    store: Store, store_url: str
+) -> None:
+    # Wide enough to hit raw, batch and commit alike; the campaign kills at every system call.
+    chance = random.Random(20261122)
+    kills = 0
+    for _ in range(8):
+        with running(store_url) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(chance.uniform(0, 0.06))
+            process.kill()
+            kills += process.wait(10) == -signal.SIGKILL
+        _taken_within(store, 5).release()
+        assert_whole(store)
+
+    with running(store_url) as process:
+        output, errors = process.communicate(timeout=60)
+
+    assert output.endswith("done\n"), errors
+    assert kills
+    assert_whole(store, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
+def test_sqlite_survives_a_kill_at_each_write_of_a_commit(tmp_path: Path, call: str) -> None:
+    strace = Path("/usr/bin/strace")
+    if not strace.exists():
+        pytest.skip("strace is not installed")
+    url = f"sqlite:///{tmp_path / 'killed.sqlite3'}"
+    open_store(url).close()
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    kills = 0
+    for number in range(1, 200, 17):
+        inject = f"inject={call}:signal=SIGKILL:when={number}"
+        done = subprocess.run(
+            [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject,
+             sys.executable, "-c", RUN, url],
+            env=environment, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        kills += done.returncode != 0
+        with open_store(url) as store:
+            assert_whole(store)
+            if store.counts().messages == 40:
+                break
+
+    with open_store(url) as store:
+        assert_whole(store)
+    assert kills
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres")  # so that it is skipped where there is none
+def test_a_crashed_server_costs_a_run_but_no_mail() -> None:
+    raw = raw_message(1)
+    with running_postgres() as server, open_store(server.database(), wait=2) as store:
+        store.keep_raw([raw])
+
+        def lose_the_server() -> None:
+            with store.batch(now=NOW) as batch:
+                batch.add(raw.key, raw.digest, email(1), [outcome()])
+                server.stop(signal.SIGQUIT)
+
+        with pytest.raises(StoreError, match=r"cannot be reached|stopped"):
+            lose_the_server()
+        server.start()
+
+        with store.batch(now=NOW) as batch:
+            batch.add(raw.key, raw.digest, email(1), [outcome()])
+            batch.advance(Cursor(SOURCE, "INBOX", 7, 1))
+        assert_whole(store, 1)
