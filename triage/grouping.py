@@ -38,17 +38,9 @@ class Group:
     aside: bool = False
 
 
-#: Several clients or asks are announced.
-_SEVERAL = re.compile(
-    r"\b(?:two|2|three|3|four|4|both|couple of|pair of|several|few) (?:x |of (?:my|mine|them|us)|new |of (?:my )?clients?|clients?|bookings?"
-    r"|sessions?|cancel\w*|referrals?|requests?|people|persons?|endings?|things?|matters?|for you|to (?:cancel|come|go|hand|pass|tell|move|sort)"
-    r"|updates?|queries|questions?|lapsed|departures?|small|separate|different|off\b|first|out\b|ones?|i'?m|that|outcomes?|who|gone|changes?|onward|initial|enquiries)"
-    r"|\b(?:2|3|4) ?x\b|\bx ?[234]\b|\bmy two\b|\bthese two\b|\bthe two\b|\bthose two\b|\bneither\b|\bone (?:is|ending|cancellation|referral|question|fond|has been|money"
-    r"|thing|to (?:go|cancel|note|pass)|for (?:the|your)|i'?m)\b[^.\n]{0,60}\bone\b|\bthe first\b|\bfirst(?:ly)?[,:]|\bsecond(?:ly)?[,:]|\bthe second\b|\bthe other (?:one|is|client|matter)\b"
-    r"|\bthree in one\b|\btwo in one\b|\beach of them\b|\ball three\b|\bodds and (?:ends|sods)\b|\bmixed bag\b|\bbits and\b|\bas for m|\bhandover list\b|\band (?:a )?separately\b"
-    r"|\bplus one\b|\bother (?:thing|reason|matter)\b|\banother (?:thing|matter)\b|\bwhile (?:you'?re at it|i'?m (?:writing|here|at it)|you'?ve got)|\bas i'?m writing\b"
-    r"|^[^\n]{3,60} (?:\+|/) [^\n]{3,}|^[^\n]*\balso\b|\bp\.?s\.?[ :]|\bthe (?:large|small|bigger|smaller) (?:matter|thing)\b|\bmuch smaller\b|\bboth (?:attached|answered)",
-    re.IGNORECASE,
+#: A subject that names two matters: "Video test + tonight's 6.15", "Mr Petrov / Nia", "one ending, one not".
+_TWO_IN_SUBJECT = re.compile(
+    r".{3,60} (?:\+|/) .{3}|.*\balso\b|.*\bone\b[^.]{1,60}\bone\b|.*\bx ?[234]\b", re.IGNORECASE
 )
 _ENUMERATED = re.compile(
     r"(?:\(?(?:[1-9]|[a-e]|i{1,3})[.):](?=\s|\w{2})|[1-9], |[A-E][.)] |q[1-9][.):]|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
@@ -66,27 +58,7 @@ _ASIDE_OPENS = re.compile(
     r"|\(?[1-9b-d][.)]|other thing|in other news|quick (?:one|admin)|totally separate|different (?:thing|matter|subject)|not (?:related|connected)|as for (?:the|my)))\b[\s,:;-]*",
     re.IGNORECASE,
 )
-#: Matters that are not about fit.
-_ADMIN = re.compile(
-    r"\b(?:invoices?|inv|payouts?|paid|payment|fees?|charged? twice|refund|commission|vat|statement|profile|photo|picture|bio|headline|insurance|certificate|dbs|indemnity|password|log(?:ged)? ?in|logged out"
-    r"|video (?:room|link)|app\b|calendar|sync|holiday|annual leave|dentist|hospital appointment|reschedul\w+|move (?:it|her|him|that|to|the)|moved? to|moving \w+day|shift(?:ed)? to|change (?:the|her|his) time|swap"
-    r"|same time|go to (?:1?\d|\w+day)|different (?:day|time)|price|receipt|bank details|address change|newsletter|webinar|cpd|travel|train|flight|ill\b|poorly|flu|norovirus|migraine|jury)\b",
-    re.IGNORECASE,
-)
-_FIT = re.compile(
-    r"\b(?:fit|not (?:the )?right|wrong (?:person|therapist)|refer\w*|trained|training|specialis\w+|experience[ds]?|competen\w+|outside my|beyond my|needs? (?:a|an|someone|somebody)|wants? (?:a|an|someone|somebody)|alternatives?"
-    r"|suggest|match|hand(?:ing)? (?:on|over)|ending|recommend|don'?t (?:do|work|offer|see)|conflict of interest|someone (?:else|who)|somebody (?:else|who)|therapy)\b",
-    re.IGNORECASE,
-)
-_ABSENCE = re.compile(
-    r"\b(?:annual leave|holiday|hols|away (?:from|until|till|\d)|norovirus|nora virus|flu\b|ill today|i'?m ill|poorly|no voice|bereavement leave|jury service|sick|migraine|broke (?:her|his|my)|block (?:out )?\d|off (?:until|till)|surgeon|operation"
-    r"|power cut|double[- ]?booked|wedding)\b",
-    re.IGNORECASE,
-)
-_SHARED = re.compile(
-    r"\b(?:both(?: of (?:them|these))?|all (?:three|four|of them|of these|the above)|each (?:of them|one)?|either of them|neither(?: of them)?|the (?:two|three) of them|these two|the lot|for each|match 1 and 2|none of them|they both)\b",
-    re.IGNORECASE,
-)
+_CLIENT = re.compile(r"\b(?:s?he|him|hers?|his|they|them|their|clients?|gp|saq)\b", re.IGNORECASE)
 _OPENING: Final = 34  # characters from the start of a block within which a name opens a topic
 
 
@@ -169,20 +141,22 @@ def _client(mentions: Iterable[Mention]) -> str | None:
 
 def _topics(reading: Reading, mentions: Sequence[Mention]) -> list[_Topic]:
     """The topics that open somewhere, or fewer than two where nothing says that there are several."""
-    text = reading.folded["subject"].text + " \n" + reading.folded["new_text"].text
     ids = list(dict.fromkeys(_ids(mentions)))
-    several = _SEVERAL.search(text) is not None
-    if len(ids) < 2 and not several and not _may_hold_aside(reading):
+    several = bool(_about(reading, "several")) or (
+        _TWO_IN_SUBJECT.match(reading.folded["subject"].text) is not None
+    )
+    if len(ids) < 2 and not several and not _about(reading, "admin"):
         return []
-    if len(ids) > 1 and _ABSENCE.search(text) and not _FIT.search(text):
+    if len(ids) > 1 and _about(reading, "absence") and not _about(reading, "fit"):
         return []
     topics = _opened(reading, mentions, several=several)
     return topics if _are_apart(topics, mentions, reading, several=several) else []
 
 
-def _may_hold_aside(reading: Reading) -> bool:
-    text = reading.folded["new_text"].text
-    return _ADMIN.search(text) is not None and _FIT.search(text) is not None
+def _about(reading: Reading, topic: str) -> set[int]:
+    """The sentences that hold a phrase of ``patterns/topics.toml`` under *topic*."""
+    key = f"topic|{topic}"
+    return {h.sentence for h in reading.hits if h.key == key}
 
 
 def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> list[_Block]:
@@ -211,9 +185,7 @@ def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
     return blocks
 
 
-def _sentence_openers(
-    mentions: Sequence[Mention], reading: Reading, *, several: bool
-) -> set[int]:
+def _sentence_openers(mentions: Sequence[Mention], reading: Reading, *, several: bool) -> set[int]:
     """Sentences that begin with a session id or a name not said before."""
     openers: set[int] = set()
     seen: set[str] = set()
@@ -245,7 +217,7 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
         new_ids = [i for i in dict.fromkeys(_ids(here)) if i not in seen_ids]
         unaffected = [m for m in here if m.label == "session_ids" and "other_session" in m.flags]
         name = _opening_name(block, here, seen_names, several=several)
-        aside = _is_aside(block, several=several)
+        aside = _is_aside(reading, block, several=several)
         starts = new_ids or name or aside or (block.marked and unaffected)
         if starts and not (topics and not block.marked and _continues(topics[-1], new_ids, name)):
             topic = _Topic(
@@ -258,10 +230,27 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             topics[-1].names += [name] if name else []
         seen_ids.update(new_ids)
         seen_names.update(m.value for m in here if m.label == "client_ref")
+    if topics and all(t.aside for t in topics):
+        topics = _with_rest(reading, mentions, topics, several=several)
     with_ids = [t for t in topics if t.ids]
     if len(with_ids) > 1:  # a name in the opening, before the list, is somebody else's
         first = topics.index(with_ids[0])
         topics = [t for t in topics[:first] if t.aside or t.marked] + topics[first:]
+    return topics
+
+
+def _with_rest(
+    reading: Reading, mentions: Sequence[Mention], topics: list[_Topic], *, several: bool
+) -> list[_Topic]:
+    """Beside separate matters, the block that speaks of fit opens a topic of its own."""
+    starts = {t.sentence for t in topics}
+    fit = _about(reading, "fit")
+    aside = False
+    for block in _blocks(reading, mentions, several=several):
+        first = block.sentences[0].index
+        aside = first in starts or (aside and not block.new_paragraph)
+        if not aside and any(s.index in fit for s in block.sentences):
+            return sorted([*topics, _Topic(first)], key=lambda t: t.sentence)
     return topics
 
 
@@ -293,12 +282,14 @@ def _opening_name(
     return None
 
 
-def _is_aside(block: _Block, *, several: bool) -> bool:
+def _is_aside(reading: Reading, block: _Block, *, several: bool) -> bool:
     """Whether a block is a matter of its own that has nothing to do with fit."""
     text = " ".join(s.text for s in block.sentences)
     opened = _ASIDE_OPENS.match(block.sentences[0].text) is not None
-    opened = opened or (several and block.new_paragraph and len(text) > 40)
-    return opened and _ADMIN.search(text) is not None and _FIT.search(text) is None
+    alone = several and block.new_paragraph and len(text) > 40
+    opened = opened or (alone and _CLIENT.search(text) is None)
+    here = {s.index for s in block.sentences}
+    return opened and bool(here & _about(reading, "admin")) and not here & _about(reading, "fit")
 
 
 def _are_apart(
@@ -306,7 +297,7 @@ def _are_apart(
 ) -> bool:
     """Whether the topics are requests of their own."""
     live = [t for t in topics if not t.dropped]
-    if len(live) < 2:
+    if len(live) < 2 or all(t.aside for t in live):
         return False
     if any(t.aside for t in live) and any(not t.aside for t in live):
         return True
@@ -364,6 +355,7 @@ def _owners(reading: Reading, mentions: Sequence[Mention], topics: list[_Topic])
         for n, topic in enumerate(topics):
             if m.value in topic.ids or m.value in topic.names:
                 named.setdefault(m.sentence, set()).add(n)
+    shared = _about(reading, "shared")
     owners: dict[int, int] = {}
     current = _EVERYBODY
     starts = {t.sentence: n for n, t in enumerate(topics)}
@@ -373,7 +365,7 @@ def _owners(reading: Reading, mentions: Sequence[Mention], topics: list[_Topic])
             continue
         current = starts.get(s.index, current)
         here = named.get(s.index, set())
-        if s.index not in starts and _SHARED.search(s.text):
+        if s.index not in starts and s.index in shared:
             owners[s.index] = _EVERYBODY
         elif len(here) == 1:
             owners[s.index] = next(iter(here))

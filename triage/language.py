@@ -260,6 +260,9 @@ def _phrase_table(
             for code, lists in codes.items():
                 table.setdefault(f"{name}|{code}", []).extend(lists.get("phrases", ()))
                 table.setdefault(f"{name}|{code}|not", []).extend(lists.get("not", ()))
+    for topic, lists in patterns.get("topics", {}).items():
+        counted = [f"{n} {what}" for n in lists.get("counts", ()) for what in lists["counted"]]
+        table.setdefault(f"topic|{topic}", []).extend([*lists.get("phrases", ()), *counted])
     for cue, directions in patterns.get("context", {}).items():
         for direction, phrases in directions.items():
             table.setdefault(f"cue|{cue}|{direction}", []).extend(phrases)

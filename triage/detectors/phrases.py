@@ -13,7 +13,7 @@ def phrase_mentions(reading: Reading) -> tuple[Mention, ...]:
     found = []
     for hit in hits:
         label, code, *rest = hit.key.split("|")
-        if rest or label == "cue":
+        if rest or label in {"cue", "topic"}:
             continue
         masked = any(
             m.key == f"{hit.key}|not"
