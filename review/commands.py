@@ -56,7 +56,7 @@ def command_line(engine: Engine) -> None:
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"fit-triage: {error}", file=sys.stderr)  # noqa: T201 - the one line promised
+        typer.echo(f"fit-triage: {error}", err=True)
         sys.exit(code)
 
 
@@ -111,7 +111,10 @@ def run(
         print_json(run_json(reports))
     else:
         print_reports(console(), reports, dry_run=dry_run)
-    if any(report.failed for report in reports):
+    failed = [report for report in reports if report.failed]
+    for report in failed:
+        typer.echo(f"fit-triage: {report.problem}", err=True)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -293,11 +293,14 @@ def print_import(console: Console, reports: Iterable[ImportReport]) -> None:
 
 
 def print_reports(console: Console, reports: Sequence[SourceReport], *, dry_run: bool) -> None:
-    """A line a mailbox, and one for the run where there are several."""
+    """A line a mailbox, and one for the run where there are several; why one failed is not said."""
     for report in reports:
-        outcome = report.problem or tally_line(report.tally)
-        style = "bold red" if report.failed else ""
-        console.print(Text(f"{report.source}: {outcome}", style=style), soft_wrap=True)
+        outcome = "failed, " if report.failed else ""
+        outcome += (
+            report.problem if report.problem and not report.failed else tally_line(report.tally)
+        )
+        failed = "FAILED, " if report.failed else ""
+        console.print(Text(f"{report.source}: {failed}{outcome}"), soft_wrap=True)
     if len(reports) > 1:
         console.print(Text(f"run: {tally_line(total(reports))}"), soft_wrap=True)
     if dry_run:
