@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -26,8 +26,8 @@ from imapclient.exceptions import LoginError
 
 from ingest.folder_names import from_utf7, to_utf7
 from ingest.imap_failures import FAILURES, described, line_is_dead, says_no, says_not_now
+from ingest.imap_listing import Listed, grouped, listed_from
 from ingest.sources import (
-    BYTES_PER_BATCH,
     Access,
     Batch,
     Cause,
@@ -49,15 +49,6 @@ _TRIES = 3
 _TAKEN_UP_AT_MOST = 4  # with the first login five: providers lock accounts that log in too often
 _ALL_REFUSED = 10  # this many messages refused and none given: it is the server, not the mail
 _FOLDERS_NAMED = 20  # in an error about a folder that is not there
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A message as the server lists it, before its body is asked for."""
-
-    uid: int
-    size: int
-    received_at: datetime
 
 
 class ImapSource:
@@ -126,7 +117,7 @@ class ImapSource:
             listed = [
                 m for m in self._look(new) if not_before is None or m.received_at > not_before
             ]
-            for group in _grouped(listed[:left], size, self._access.max_message_bytes):
+            for group in grouped(listed[:left], size, self._access.max_message_bytes):
                 left -= len(group)
                 told = replace(position, uid=group[-1].uid)
                 yield self._read(group, told)
@@ -156,14 +147,15 @@ class ImapSource:
                 for first in range(0, len(uids), _UIDS_PER_LOOK):
                     chunk = uids[first : first + _UIDS_PER_LOOK]
                     self._client.add_flags(chunk, [keyword], silent=True)
-        self._examine()
+        self._examine_again()
         if not allowed:
             raise SourceError(f"{self.name}: the server keeps no keyword {keyword} in this folder")
 
     # Connecting
 
     def _connect(self) -> None:
-        wait = SocketTimeout(self._access.timeout_s, self._access.timeout_s)
+        # It tells users' names, and much besides.
+        logging.getLogger("imapclient").setLevel(logging.WARNING)
         tls = self._tls() if self._address.tls else None
         with self._edge("connecting"):
             self._client = IMAPClient(
@@ -171,7 +163,7 @@ class ImapSource:
                 self._address.port,
                 ssl=tls is not None,
                 ssl_context=tls,
-                timeout=wait,
+                timeout=SocketTimeout(self._access.timeout_s, self._access.timeout_s),
             )
         # imapclient lets imaplib format a debug line for each line of mail: slow, and private.
         self._client._imap.debug = 0  # noqa: SLF001 - there is no public switch
@@ -190,6 +182,8 @@ class ImapSource:
 
     def _login(self) -> None:
         user, password = self._access.user or self._address.user, self._access.password
+        if re.search(r"[\0\r\n]", user + password):
+            raise SourceSpecError(f"{self.name}: user and password must not hold line breaks")
         with self._edge("asking what the server can do"):
             closed = self._client.has_capability("LOGINDISABLED")
         if closed:
@@ -251,9 +245,12 @@ class ImapSource:
         spread = random.uniform(0.5, 1.5)  # noqa: S311 - no secret
         time.sleep(self._access.backoff_s * 2**self._taken_up * spread)
         self._taken_up += 1
-        numbering = self._uidvalidity
         self._connect()
         self._login()
+        self._examine_again()
+
+    def _examine_again(self) -> None:
+        numbering = self._uidvalidity
         self._examine()
         if self._uidvalidity != numbering:
             raise SourceError(f"{self.name}: the server renumbered the folder while it was read")
@@ -311,19 +308,19 @@ class ImapSource:
         stored = known(keys)
         return [key.uid for key in keys if key not in stored]
 
-    def _look(self, uids: Sequence[int]) -> list[_Listed]:
+    def _look(self, uids: Sequence[int]) -> list[Listed]:
         """Size and date of messages; what gets no answer stays in, for reading it to tell why."""
         answers = self._fetch(uids, "RFC822.SIZE", "INTERNALDATE") if uids else {}
         if len(uids) >= _ALL_REFUSED and not answers:
             raise SourceError(f"{self.name}: the server describes none of the messages it found")
-        return [_listed(uid, answers.get(uid, {})) for uid in uids]
+        return [listed_from(uid, answers.get(uid, {})) for uid in uids]
 
     def _key(self, uid: int) -> MessageKey:
         return MessageKey(self.name, self.folder, self._uidvalidity, uid)
 
     # Reading
 
-    def _read(self, group: Sequence[_Listed], cursor: Cursor) -> Batch:
+    def _read(self, group: Sequence[Listed], cursor: Cursor) -> Batch:
         most = self._access.max_message_bytes
         wanted = [m.uid for m in group if m.size <= most]
         bodies = self._bodies(wanted)
@@ -352,7 +349,7 @@ class ImapSource:
         return bodies
 
     def _answered(self, uids: Sequence[int]) -> dict[int, bytes]:
-        """Bodies by UID, those that came; a NIL body is mail gone meanwhile, not empty mail."""
+        """Bodies by UID, those that came; NIL is mail gone meanwhile, and no mail is empty."""
         try:
             answers = self._client.fetch(uids, ["BODY.PEEK[]"])
         except FAILURES as error:
@@ -362,7 +359,7 @@ class ImapSource:
                 self._take_up(error)
             return {}
         found = ((uid, answer.get(b"BODY[]")) for uid, answer in answers.items())
-        return {uid: body for uid, body in found if isinstance(body, bytes)}
+        return {uid: body for uid, body in found if isinstance(body, bytes) and body}
 
     def _causes(self, uids: Sequence[int]) -> dict[int, Cause]:
         """Why messages could not be read: gone, or still there and not given out."""
@@ -384,28 +381,3 @@ class ImapSource:
             yield
         except FAILURES as error:
             raise SourceError(f"{self.name}: {described(error)} while {doing}") from None
-
-
-def _listed(uid: int, answer: Mapping[bytes, Any]) -> _Listed:
-    size, date = answer.get(b"RFC822.SIZE"), answer.get(b"INTERNALDATE")
-    received_at = datetime.now(UTC)
-    if isinstance(date, datetime):
-        with suppress(OverflowError, ValueError):  # years that no time zone can be added to
-            received_at = date.astimezone(UTC)
-    return _Listed(uid, size if isinstance(size, int) else 0, received_at)
-
-
-def _grouped(listed: Sequence[_Listed], size: int, most: int) -> Iterator[list[_Listed]]:
-    """Runs of *listed*, each at most *size* long and bounded in bytes; oversize costs nothing."""
-    group: list[_Listed] = []
-    weight = 0
-    for message in listed:
-        # A message of unknown size travels alone.
-        own = 0 if message.size > most else message.size or BYTES_PER_BATCH
-        if group and (len(group) >= size or weight + own > BYTES_PER_BATCH):
-            yield group
-            group, weight = [], 0
-        group.append(message)
-        weight += own
-    if group:
-        yield group

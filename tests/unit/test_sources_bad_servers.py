@@ -105,6 +105,27 @@ def test_no_password_is_sent_where_the_server_takes_none_without_tls():
     assert not any("hunter2" in line for line in server.lines)
 
 
+def test_a_password_with_a_line_break_cannot_smuggle_in_a_command():
+    access = Access(password="a\r\nx DELETE INBOX", allow_plaintext=True)
+    with (
+        scripted_imap(HEALTHY) as server,
+        pytest.raises(SourceSpecError, match="line breaks"),
+        open_source(server.spec, access),
+    ):
+        pass
+
+    assert not any("DELETE" in line for line in server.lines)
+
+
+def test_nothing_is_logged_of_user_password_or_mail(caplog):
+    caplog.set_level("DEBUG")
+
+    run({BODIES: body(1) + body(3), "UID FETCH 2 (": b"", "UID SEARCH UID 2": b"* SEARCH 2\r\n"})
+
+    assert "not given out" in caplog.text
+    assert not {word for word in ("support", "hunter2", "mail1") if word in caplog.text}
+
+
 def test_a_server_without_uidvalidity_is_refused():
     assert "UIDVALIDITY" in str(refusal({"EXAMINE": b"* 3 EXISTS\r\n"}))
 
@@ -201,6 +222,19 @@ def test_an_answer_without_the_message_is_asked_for_again_and_then_recorded():
     assert [m.key.uid for m in batch.messages] == [1, 3]
     assert [(loss.key.uid, loss.cause) for loss in batch.losses] == [(2, "unfetchable")]
     assert sum("FETCH 2 (BODY" in line for line in lines) == 2
+
+
+def test_an_empty_body_is_not_stored_as_an_empty_mail():
+    empty = b'* 2 FETCH (UID 2 BODY[] "")\r\n'
+    script = {
+        BODIES: body(1) + body(3) + empty,
+        "UID FETCH 2 (": empty,
+        "UID SEARCH UID 2": b"* SEARCH 2\r\n",
+    }
+
+    (batch,), _ = run(script)
+
+    assert [(loss.key.uid, loss.cause) for loss in batch.losses] == [(2, "unfetchable")]
 
 
 def test_a_message_gone_meanwhile_is_recorded_as_vanished():
