@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import os
+import signal
 import socket
 
 import pytest
@@ -397,3 +399,19 @@ def test_a_connection_lost_while_mail_is_read_is_taken_up_again(dovecot):
         found += batches
 
     assert contents(found) == sent
+
+
+def test_a_server_process_killed_while_mail_is_read_costs_nothing(dovecot):
+    sent = [mail(n) for n in range(6)]
+    box = dovecot.mailbox(sent)
+    found = []
+
+    with open_source(box.spec(), access(box, backoff_s=0.01)) as source:
+        for batch in source.batches(None, nothing_known, size=2):
+            found.append(batch)
+            if batch.cursor.uid in {2, 4}:
+                for process in dovecot.imap_processes():
+                    os.kill(process, signal.SIGKILL)
+
+    assert contents(found) == sent
+    assert source._taken_up == 2

@@ -197,6 +197,16 @@ class Dovecot:
         box.fill(messages)
         return box
 
+    def imap_processes(self) -> list[int]:
+        """The processes that serve logged-in sessions now, for killing one."""
+        found = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, _, rest = status.read_text().partition("(")[2].rpartition(")")
+                if name == "imap" and int(rest.split()[1]) == self.process.pid:
+                    found.append(int(status.parent.name))
+        return found
+
     def own(self, path: Path) -> None:
         """Hand *path* to the user that the server reads mail as."""
         if os.geteuid() == 0:
