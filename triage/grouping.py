@@ -59,6 +59,8 @@ _ASIDE_OPENS = re.compile(
     re.IGNORECASE,
 )
 _CLIENT = re.compile(r"\b(?:s?he|him|hers?|his|they|them|their|clients?|gp|saq)\b", re.IGNORECASE)
+#: A name less sure than this opens no topic by itself; it may be a place.
+_SURE_NAME: Final = 0.58
 _OPENING: Final = 34  # characters from the start of a block within which a name opens a topic
 
 
@@ -273,6 +275,8 @@ def _opening_name(
     reach = _OPENING if not block.marked else 2 * _OPENING
     for m in sorted(here, key=lambda m: m.span.start):
         if m.label != "client_ref" or m.value in seen or "handle" in m.flags:
+            continue
+        if not block.marked and m.confidence < _SURE_NAME:
             continue
         if m.sentence == first.index and m.span.start - first.start <= reach:
             return m.value
