@@ -6,7 +6,8 @@ from store.leases import Lease
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
 from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
-from store.store import Counts, Run, Store, Tally, open_store
+from store.runs import Counts, Run, Tally
+from store.store import Store, open_store
 
 __all__ = [
     "Batch",

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from store.schema import AnyRow, audit, clean, dump_json
+from store.schema import AnyRow, audit, clean, dump_json, ledger
 
 #: The seal before the first row.
 GENESIS = "0" * 64
@@ -61,22 +61,20 @@ def _seal(previous: str, row: dict[str, Any]) -> str:
     return hashlib.sha256(f"{previous}\n{dump_json(told)}".encode()).hexdigest()
 
 
-def first_broken(connection: Connection, head: tuple[int, str]) -> int | None:
+def first_broken(connection: Connection) -> int | None:
     """The id of the first row that does not follow from those before it, None when all do.
 
-    Args:
-        connection: A view of the database.
-        head: Id and hash of the last row as the ledger has them: rows cut off the end show too.
-
+    The ledger knows the last one, so that rows cut off the end show too.
     """
+    last, head = connection.execute(select(ledger.c.audit_id, ledger.c.audit_hash)).one()
     previous, expected = GENESIS, 1
-    query = select(audit).order_by(audit.c.id).execution_options(yield_per=1_000)
-    with connection.execute(query) as rows:
+    query = select(audit).where(audit.c.id <= last).order_by(audit.c.id)
+    with connection.execute(query.execution_options(yield_per=1_000)) as rows:
         for row in rows:
             if row.id != expected or row.hash != _seal(previous, dict(row._mapping)):  # noqa: SLF001 - SQLAlchemy's public name for it
                 return expected
             previous, expected = row.hash, expected + 1
-    return None if (expected - 1, previous) == head else expected
+    return None if (expected - 1, previous) == (last, head) else expected
 
 
 def event_from(row: AnyRow) -> AuditEvent:

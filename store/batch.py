@@ -11,13 +11,11 @@ from sqlalchemy import Connection, select, update
 
 from store.audit import AuditEvent, sealed_row
 from store.directory import RegistryDirectory
-from store.joining import OpenCases, load
+from store.joining import CLOSED, OpenCases, load
 from store.rows import Rows, lost_places, present, set_aside
 from store.schema import ledger, messages
 from store.values import client_id, decision_json, details_json, facts_json, request_json
 from triage.records import CaseFacts, Cursor, Decision, Email, MessageKey, OpenCase, Request
-
-CLOSED: Final = frozenset({"done", "withdrawn", "dismissed"})
 
 #: A message with several requests counts as the first of these that one of them is in.
 _PRESSING: Final = ("cancellation", "referral", "enquiry", "general", "quarantine")
@@ -255,8 +253,7 @@ class Batch:
         self._turn.decision_id += 1
         joined = outcome.joined_case_id is not None
         case = self._joined(outcome, email) if joined else self._opened(outcome, email)
-        is_open = outcome.decision.state not in CLOSED
-        self._open_cases.put(case, is_open=is_open)
+        self._open_cases.put(case)
         self._put_case(case, email, outcome, new=not joined)
         self._rows.decisions.append(
             {
@@ -311,21 +308,9 @@ class Batch:
         )
 
     def _put_case(self, case: OpenCase, email: Email, outcome: Outcome, *, new: bool) -> None:
-        decision = outcome.decision
-        changes: dict[str, object] = {
-            "queue": decision.queue,
-            "state": decision.state,
-            "open": decision.state not in CLOSED,
-            "blockers": f";{';'.join(decision.blockers)};",
-            "kind": outcome.request.kind,
-            "session_id": case.session_id,
-            "therapist_id": case.therapist_id,
-            "client_id": case.client_id,
+        changes = {
+            **_standing(case, outcome),
             "sender_authenticated": email.authentication.passed,
-            "safeguarding": decision.safeguarding,
-            "priority": decision.priority,
-            "deadline": decision.deadline,
-            "guarantee": decision.guarantee,
             "changed_at": self._now,
             "decision_id": self._turn.decision_id,
         }
@@ -355,6 +340,24 @@ class Batch:
         row = sealed_row(turn.audit_hash, happened)
         turn.audit_hash = str(row["hash"])
         self._rows.audit.append(row)
+
+
+def _standing(case: OpenCase, outcome: Outcome) -> dict[str, object]:
+    decision = outcome.decision
+    return {
+        "queue": decision.queue,
+        "state": decision.state,
+        "open": decision.state not in CLOSED,
+        "blockers": f";{';'.join(decision.blockers)};",
+        "kind": outcome.request.kind,
+        "session_id": case.session_id,
+        "therapist_id": case.therapist_id,
+        "client_id": case.client_id,
+        "safeguarding": decision.safeguarding,
+        "priority": decision.priority,
+        "deadline": decision.deadline,
+        "guarantee": decision.guarantee,
+    }
 
 
 def _session_id(outcome: Outcome) -> str:

@@ -15,6 +15,9 @@ from store.schema import AnyRow, cases, clean, decisions, messages
 from store.values import request_from
 from triage.records import OpenCase
 
+#: Nobody has to do anything about a case in these states.
+CLOSED: Final = frozenset({"done", "withdrawn", "dismissed"})
+
 #: A conversation that rested for longer starts anew; it also bounds what a batch must look at.
 JOINABLE_FOR: Final = timedelta(days=180)
 
@@ -59,20 +62,17 @@ class OpenCases:
         chosen = exact.union(sorted(near)[-NEWEST:])
         return [self._by_id[case_id] for case_id in sorted(chosen)]
 
-    def put(self, case: OpenCase, *, is_open: bool) -> None:
+    def put(self, case: OpenCase) -> None:
         """Remember *case* as it stands now; a closed one is forgotten."""
-        self.forget(case.case_id)
-        if is_open:
+        earlier = self._by_id.pop(case.case_id, None)
+        if earlier is not None:
+            for mark in _marks(earlier):
+                self._by_mark[mark].discard(case.case_id)
+        if case.state not in CLOSED:
             self._index(case)
 
     def get(self, case_id: int) -> OpenCase | None:
         return self._by_id.get(case_id)
-
-    def forget(self, case_id: int) -> None:
-        case = self._by_id.pop(case_id, None)
-        if case is not None:
-            for mark in _marks(case):
-                self._by_mark[mark].discard(case_id)
 
     def prefetch(self, marks: Iterable[_Mark]) -> None:
         """Fetch in one go the cases that ``candidates`` will be asked for."""

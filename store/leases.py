@@ -145,7 +145,7 @@ def _sign(database: Database, name: str) -> _Sign | None:
     """A sign that we live, None where another holder's still stands."""
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
     if database.is_sqlite:
-        return _FileSign.set(Path(f"{database.name}.lease-{digest[:6].hex()}"))
+        return _FileSign.set(Path(f"{database.name}-lease-{digest[:6].hex()}"))
     return _SessionSign.set(database, int.from_bytes(digest[:8], "big", signed=True))
 
 

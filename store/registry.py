@@ -111,24 +111,23 @@ def import_rows(
     before = {
         row[0]: row[1] for row in connection.execute(select(table.c[key], table.c.fingerprint))
     }
-    back = set(connection.scalars(select(table.c[key]).where(table.c.gone_at.is_not(None))))
+    away = set(connection.scalars(select(table.c[key]).where(table.c.gone_at.is_not(None))))
     seen: set[str] = set()
     writer = _WRITERS[kind](connection, now)
-    new = changed = unchanged = 0
+    new = changed = 0
     for row in _good_rows(kind, file, seen, rejected):
         name = row[key]
         if name not in before:
             new += 1
             writer.add(row, new=True)
-        elif before[name] != row["fingerprint"] or name in back:
+        elif before[name] != row["fingerprint"] or name in away:
             changed += 1
             writer.add(row, new=False)
-        else:
-            unchanged += 1
     if full and not seen:
         raise StoreError(f"{file.name} holds no good row; {_first(rejected)}nothing was changed")
-    gone = writer.retire(before.keys() - seen - back) if full else 0
+    gone = writer.retire(before.keys() - seen - away) if full else 0
     writer.flush()
+    unchanged = len(seen) - new - changed
     report = ImportReport(kind, new, changed, unchanged, gone, tuple(rejected))
     _record(connection, report, now)
     return report

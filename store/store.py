@@ -7,9 +7,9 @@ together or not at all. What was stored once is never stored twice, whatever is 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
@@ -35,10 +35,8 @@ from store.queue import (
 )
 from store.registry import ImportReport, Kind, RegistryFile, import_rows
 from store.rows import AT_ONCE, folder_ids, present
+from store.runs import Counts, Run, Tally, counts, run_from
 from store.schema import (
-    HEAD,
-    AnyRow,
-    cases,
     folders,
     messages,
     places,
@@ -51,53 +49,6 @@ from triage.records import Cursor, Directory, MessageKey, RawMessage
 
 #: zlib's fastest: mail shrinks to a third, and the disk is waited for longer than the processor.
 _COMPRESSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What became of the messages of a run; ``vanished`` ones were never fetched."""
-
-    fetched: int = 0
-    queued: int = 0
-    general: int = 0
-    quarantined: int = 0
-    already_known: int = 0
-    vanished: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        mine, theirs = astuple(self), astuple(other)
-        return Tally(*(a + b for a, b in zip(mine, theirs, strict=True)))
-
-    @property
-    def adds_up(self) -> bool:
-        return self.fetched == self.queued + self.general + self.quarantined + self.already_known
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run as recorded; ``finished_at`` is None while it works, and after it was killed."""
-
-    run_id: int
-    started_at: datetime
-    finished_at: datetime | None
-    status: str
-    sources: tuple[str, ...]
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What operations watch."""
-
-    schema: str
-    messages: int
-    open_cases: int
-    open_by_queue: Mapping[str, int]
-    quarantined: int
-    oldest_open_at: datetime | None
-    last_run: Run | None
-    last_success_at: datetime | None
-    registry_imported_at: datetime | None
 
 
 def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
@@ -157,7 +108,7 @@ class Store:
         """The latest runs, newest first."""
         with self._database.reading() as connection:
             query = select(runs).order_by(runs.c.id.desc()).limit(limit)
-            return [_run(row) for row in connection.execute(query)]
+            return [run_from(row) for row in connection.execute(query)]
 
     def lease(self, name: str, owner: str, ttl: timedelta) -> Lease:
         """The right to work on *name* (a mailbox), until released or *ttl* after the last batch.
@@ -385,40 +336,9 @@ class Store:
     def counts(self) -> Counts:
         """Figures for ``health``: backlog, quarantine, the last run."""
         with self._database.reading() as connection:
-            by_queue = connection.execute(
-                select(cases.c.queue, func.count())
-                .where(cases.c.open, cases.c.queue != "general")
-                .group_by(cases.c.queue)
-            )
-            open_by_queue = {row[0]: row[1] for row in by_queue}
-            last = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
-            done = select(func.max(runs.c.finished_at)).where(runs.c.status == "done")
-            open_since = select(func.min(cases.c.opened_at)).where(
-                cases.c.open, cases.c.queue != "general"
-            )
-            return Counts(
-                schema=HEAD,
-                messages=connection.scalar(select(func.count()).select_from(messages)) or 0,
-                open_cases=sum(open_by_queue.values()),
-                open_by_queue=open_by_queue,
-                quarantined=connection.scalar(select(func.count()).select_from(quarantine)) or 0,
-                oldest_open_at=connection.scalar(open_since),
-                last_run=None if last is None else _run(last),
-                last_success_at=connection.scalar(done),
-                registry_imported_at=connection.scalar(
-                    select(func.max(registry_imports.c.imported_at))
-                ),
-            )
+            return counts(connection)
 
     def first_broken_audit_row(self) -> int | None:
         """The first row of the audit trail that was tampered with, None when it is whole."""
-        with self._database.writing() as connection:
-            turn = take_turn(connection)
-            return first_broken(connection, (turn.audit_id, turn.audit_hash))
-
-
-def _run(row: AnyRow) -> Run:
-    tally = Tally(
-        row.fetched, row.queued, row.general, row.quarantined, row.already_known, row.vanished
-    )
-    return Run(row.id, row.started_at, row.finished_at, row.status, tuple(row.sources), tally)
+        with self._database.reading() as connection:
+            return first_broken(connection)
