@@ -109,7 +109,9 @@ def _facts(
         unknown_ids=unknown,
         proposals=proposals,
         open_case=open_case,
-        disagreements=_disagreements(request, session, client) if own else (),
+        disagreements=_disagreements(request, session, client, directory)
+        if session and own
+        else (),
     )
 
 
@@ -195,22 +197,22 @@ def _plausible(sessions: Sequence[Session], request: Request, now: datetime) -> 
 
 
 def _weigh(session: Session, name: float, request: Request) -> _Candidate:
-    """Score a session by what is stated; what is stated and differs counts against it.
+    """Score a session by what is stated.
 
-    Certain are: at that very time, a client whose initials fit at least; on that day, a client
-    whose name fits; and for a referral, which is about a client, one named in full. A name or a
-    time alone is a proposal.
+    What is stated and differs counts against it. Certain are: at that very time, a client whose
+    initials fit at least; on that day, a client whose name fits; and for a referral, which is about
+    a client, one named in full. A name or a time alone is a proposal.
     """
     time = time_fit(request, session)
     stage = request.session_stage
     named = written(request.client_ref or "") is not None
-    if (named and name == 0.0) or (time is not None and time == 0.0):
-        return _Candidate(session, name, time or 0.0, 0.0, "")
     score = 0.5 * name + 0.45 * (time or 0.0)
     if named and ((time == 1.0 and name >= 0.35) or (time == 0.8 and name >= 0.7)):
         score = 0.96 + 0.03 * name
     elif request.kind == "referral" and name == 1.0:
         score = 0.96
+    elif (named and name == 0.0) or time == 0.0:
+        score *= 0.7  # what is stated and differs may have been misread: worth a look, no more
     if stage not in ("unknown", session.stage):
         score *= 0.9
     return _Candidate(session, name, time or 0.0, score, _why(name, time, stage == session.stage))
@@ -291,15 +293,20 @@ def _hour_fits(handle: str | None, start: datetime) -> bool | None:
 
 
 def _disagreements(
-    request: Request, session: Session | None, client: Client | None
+    request: Request, session: Session, client: Client | None, directory: Directory
 ) -> tuple[str, ...]:
-    """Where a named session is not what the message says about it: perhaps the id is wrong."""
-    if session is None:
-        return ()
+    """Where the session named is not what the message says about it: perhaps the number is wrong.
+
+    A time that differs is mostly a time misread, unless it is that of another session of the same
+    therapist.
+    """
     found = []
     name = written(request.client_ref or "")
     if client and name and name.capitalised and name_fit(request, client) < _NAMES_SOMEBODY_ELSE:
         found.append("The client named in the message is not the client of that session.")
-    if request.kind in ("cancellation", "note_reason") and time_fit(request, session) == 0.0:
-        found.append("The time given in the message is not the time of that session.")
+    booked = request.kind in ("cancellation", "note_reason")
+    if booked and time_fit(request, session) == 0.0:
+        others = directory.sessions_of(session.therapist_id)
+        if any(time_fit(request, other) == 1.0 for other in others):
+            found.append("The time given in the message is that of another session.")
     return tuple(found)

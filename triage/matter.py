@@ -129,12 +129,16 @@ def late(m: Matter) -> bool:
     return m.late
 
 
+def late_but_another_session(m: Matter) -> bool:
+    return m.late and registry_disagrees(m)
+
+
 def late_without_reason(m: Matter) -> bool:
-    return m.late and no_reason(m)
+    return m.late and no_reason(m) and not already_cancelled(m)
 
 
 def note_without_reason(m: Matter) -> bool:
-    return no_reason(m) and not to_come(m)
+    return no_reason(m) and m.own is None
 
 
 def to_come(m: Matter) -> bool:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from triage import matter as ask
 from triage.deadlines import OfficeHours, deadline, office_time
 from triage.labels import FIT_KINDS, Kind, Queue, State
+from triage.linking import time_fit
 from triage.matter import BOOKED, Matter, Thresholds, weigh
 from triage.records import CaseFacts, Decision, Email, Request
 
@@ -105,6 +106,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "already cancelled", BOOKED, ask.already_cancelled, "noted", ("session_past",),
         "That session is cancelled already: there is nothing left to cancel.",
+    ),
+    Rule(
+        "late, but perhaps another session", BOOKED, ask.late_but_another_session, "check",
+        ("session_past", "contradiction"),
+        "Too late for that session, but the message may mean another one.",
     ),
     Rule(
         "late, without a reason", BOOKED, ask.late_without_reason, "awaiting_details",
@@ -335,6 +341,8 @@ def _remarks(matter: Matter, guarantee: str) -> list[str]:
     said += [f"{f.value}." for f in request.findings if f.label == "contradiction"]
     if facts.session and facts.session.session_id not in request.session_ids:
         said.append(f"{facts.session.session_id} was found without being named in the message.")
+    if facts.session and not facts.disagreements and time_fit(request, facts.session) == 0.0:
+        said.append("The time given in the message is not the time of that session.")
     if facts.sender_is == "delegate":
         said.append("Written by a delegate of the therapist.")
     if facts.proposals:

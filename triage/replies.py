@@ -96,6 +96,7 @@ class Values:
     missing: tuple[str, ...]  # codes: reason, issues, needs, session, in the order to ask
     numbers: str  # session numbers as written that could not be matched
     deadline: str  # "Wednesday 5 November at 4pm"
+    reason: bool  # a reason was given
     late: bool  # too late to cancel
     to_come: bool  # late or not, the session had not started when the message was sent
     alternatives: bool
@@ -189,6 +190,7 @@ def _values(
         missing=_missing(facts, decision, name),
         numbers=listed(_unmatched(request, facts)),
         deadline=moment_in_words(decision.deadline) if own and decision.deadline else "",
+        reason=bool(set(request.fit_reasons) - {"unspecified"}),
         late="session_past" in decision.blockers or request.kind == "note_reason",
         to_come=own is not None and own.starts_at > email.sent_at,
         alternatives=request.alternatives_requested,
@@ -344,6 +346,7 @@ def _samples() -> list[Values]:
                         missing=missing,
                         numbers="HT-000000" if full else "",
                         deadline="Monday 3 November at 4pm" if full else "",
+                        reason=full,
                         late=kind == "note_reason",
                         to_come=full,
                         alternatives=full,

@@ -176,14 +176,23 @@ def test_the_open_case_supplies_the_session_of_an_update():
     assert found(Request("cancellation"), case=case) == "HT-218834"
 
 
-def test_another_client_or_another_time_than_the_sessions_is_a_disagreement():
-    wrong_client = Request("cancellation", session_ids=("HT-218834",), client_ref="Devinder")
-    wrong_time = Request(
-        "cancellation", session_ids=("HT-218834",), session_time="2025-11-06T18:00"
-    )
+def test_another_client_than_the_sessions_is_a_disagreement():
+    asked = Request("cancellation", session_ids=("HT-218834",), client_ref="Devinder")
 
-    assert len(linked(wrong_client).disagreements) == 1
-    assert len(linked(wrong_time).disagreements) == 1
+    assert len(linked(asked).disagreements) == 1
+
+
+def test_the_time_of_another_session_is_a_disagreement_and_any_other_time_is_a_slip():
+    asked = Request("cancellation", session_ids=("HT-218834",), session_time="2025-11-12T12:00")
+
+    assert len(linked(asked).disagreements) == 1
+    assert linked(replace(asked, session_time="2025-11-06T18:00")).disagreements == ()
+
+
+def test_a_name_that_fits_at_another_time_is_still_proposed():
+    asked = Request("cancellation", client_ref="Imogen H", session_time="2025-11-05T19:00")
+
+    assert [p.session_id for p in linked(asked).proposals] == ["HT-218834"]
 
 
 @pytest.mark.parametrize("reference", ["Imogen", "my 7pm", "the new client", "Mrs Hart", None])
