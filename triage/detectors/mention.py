@@ -7,19 +7,8 @@ from typing import Final
 
 from triage.records import Finding, Span
 
-#: Contexts of a mention, as cheap features. A phrase that counts as a label has none of BARRED.
-BARRED: Final = frozenset(
-    (
-        "negated",
-        "own_practice",
-        "other_person",
-        "past",
-        "masked",
-        "hypothetical",
-        "corrected",
-        "other_session",
-    )
-)
+#: A mention with one of these does not count, by the rules' own reading.
+BARRED: Final = frozenset(("barred", "corrected", "other_session"))
 
 
 @dataclass(frozen=True, slots=True)
