@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TEMPLATES: Final = (
     "awaiting_client",
     "awaiting_details",
+    "done",
     "enquiry",
     "noted",
     "safeguarding",
@@ -88,7 +89,7 @@ class Values:
 
     greeting: str  # "Dear Marian" without the comma, or "Hello"
     topic: str  # "your session with Imogen on Thursday 6 November"
-    client: str  # as the therapist named them, or "your client"
+    client: str  # by the first name where the therapist gave one, or "your client"
     them: str  # the client, right after the topic
     kind: str
     notification: str
@@ -136,7 +137,7 @@ def template_for(
     if not vouched_for:
         return "verify_sender"
     state = _state_in_words(request, decision)
-    if state in ("awaiting_client", "awaiting_details", "noted", "withdrawn"):
+    if state in ("awaiting_client", "awaiting_details", "done", "noted", "withdrawn"):
         return "enquiry" if request.kind == "enquiry" else state
     return "session_needed" if _only_the_session_is_missing(facts, decision) else None
 
@@ -182,7 +183,7 @@ def _values(
     return Values(
         greeting=greeting(email.sender.name),
         topic=topic,
-        client=client or "your client",
+        client=_for_short(client) or "your client",
         them="them" if client or topic == "your client" else "your client",
         kind=request.kind,
         notification=request.client_notification,
@@ -192,7 +193,7 @@ def _values(
         deadline=moment_in_words(decision.deadline) if own and decision.deadline else "",
         reason=bool(set(request.fit_reasons) - {"unspecified"}),
         late="session_past" in decision.blockers or request.kind == "note_reason",
-        to_come=own is not None and own.starts_at > email.sent_at,
+        to_come=own is not None and own.status != "cancelled" and own.starts_at > email.sent_at,
         alternatives=request.alternatives_requested,
         guarantee_asked=request.guarantee_asked,
         concern=request.risk == "concern",
@@ -219,6 +220,13 @@ def _client_as_named(request: Request) -> str:
     reference = " ".join((request.client_ref or "").split()).strip("'\"“”‘’ ")
     name = written(reference)
     return reference if name and name.capitalised and reference[:3].lower() != "my " else ""
+
+
+def _for_short(client: str) -> str:
+    """Imogen for Imogen H., as one would go on writing; titles, initials and pairs stay whole."""
+    name, first = written(client), client.partition(" ")[0]
+    plain = name is not None and not name.titled and len(name.words) == 2
+    return first if plain and len(first.strip(".")) > 1 and first.isalpha() else client
 
 
 def _topic(request: Request, client: str) -> str:
@@ -315,7 +323,10 @@ def _render(wording: Wording, name: str, values: Values) -> str:
         text = _compiled(wording.sources)[f"{name}.j2"].render(reply=values)
     except TemplateError as error:
         raise WordingError(f"template {name}: {error.message}") from error
-    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
+    lines = [
+        re.sub(r"(?<!\.)\.\.(?!\.)", ".", " ".join(line.split()))  # "Sarah M." may end a sentence
+        for line in text.strip().splitlines()
+    ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 

@@ -160,6 +160,33 @@ def test_only_what_is_missing_is_asked():
     assert "which approach or experience" in body
 
 
+@pytest.mark.parametrize(
+    ("written", "goes_on"),
+    [
+        ("Imogen H.", "Imogen"),
+        ("Imogen Hart", "Imogen"),
+        ("Mrs Hart", "Mrs Hart"),
+        ("I.H.", "I.H."),
+        ("the Harts", "the Harts"),
+        ("my 7pm", "your client"),
+    ],
+)
+def test_a_client_is_named_as_the_therapist_named_them(written, goes_on):
+    body = draft(request=replace(ASKED, client_ref=written)).body
+
+    assert f"Before we cancel the session, {goes_on} needs to hear from you" in body
+    assert ".." not in body
+
+
+def test_a_carried_out_request_is_confirmed():
+    decision = decide(an_email(), ASKED, FACTS, NOW, OfficeHours())
+
+    done = draft_reply(an_email(), ASKED, FACTS, replace(decision, state="done"), WORDING)
+
+    assert "We have cancelled your session with Imogen" in done.body
+    assert "does not affect your badges" in done.body
+
+
 def test_wording_travels_to_other_processes():
     again = pickle.loads(pickle.dumps(WORDING))
 
