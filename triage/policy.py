@@ -56,6 +56,11 @@ GATED: Final[frozenset[Kind]] = ASKS | ENQUIRY
 #: its blockers and its reason, so that a person sees all that is in the way at once.
 RULES: Final[tuple[Rule, ...]] = (
     # Danger comes before everything, whoever wrote and whatever else holds.
+    # `general` is left to another inbox, so what would lie there is brought before the team.
+    Rule(
+        "urgent risk in another matter", OTHER, ask.urgent, "check", ("urgent_risk",),
+        "The message is not about fit, but speaks of present danger.", "enquiry",
+    ),
     Rule(
         "urgent risk", ANY, ask.urgent, "check", ("urgent_risk",),
         "The message speaks of present danger. A person follows the safeguarding steps first.",
