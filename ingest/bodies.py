@@ -331,7 +331,7 @@ def unflowed(text: str, *, joins: bool = False) -> str:
 
     *joins* is the DelSp parameter: the space at a soft break is not part of the text.
     """
-    lines: list[str] = []
+    paragraphs: list[list[str]] = []
     open_depth = -1
     for line in text.split("\n"):
         depth = len(line) - len(line.lstrip(">"))
@@ -339,14 +339,16 @@ def unflowed(text: str, *, joins: bool = False) -> str:
         flows = content.endswith(" ") and content != "-- "
         kept = content[:-1] if flows and joins else content
         if open_depth == depth and content != "-- ":
-            lines[-1] += kept
+            paragraphs[-1].append(kept)
         else:
-            lines.append(">" * depth + (" " if depth else "") + kept)
+            paragraphs.append([">" * depth + (" " if depth else "") + kept])
         open_depth = depth if flows else -1
-    return "\n".join(lines)
+    return "\n".join("".join(pieces) for pieces in paragraphs)
 
 
-_NAME_AS_WRITTEN = re.compile(r"(?i)(?:file)?name\*?=\s*(?:\"([^\"\r\n]{1,300})|([^\";\r\n]{1,300}))")
+_NAME_AS_WRITTEN = re.compile(
+    r"(?i)(?:file)?name\*?=\s*(?:\"([^\"\r\n]{1,300})|([^\";\r\n]{1,300}))"
+)
 
 
 def filename(part: Message) -> str:

@@ -141,7 +141,7 @@ def _best_effort(data: bytes, codec: str | None) -> str:
 
 
 def _guessed(data: bytes) -> str:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - costs 30 ms, needed rarely
+    from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_GUESS_SAMPLE], threshold=0.3).best()
     return data.decode(best.encoding, "replace") if best else ""

@@ -130,7 +130,7 @@ def addresses(values: Iterable[str]) -> list[tuple[str, str]]:
     unfolded = [charset.unfold(value) for value in values]
     try:
         pairs = getaddresses(unfolded)
-    except (ValueError, IndexError, AttributeError, TypeError):
+    except (ValueError, IndexError, AttributeError, TypeError, RecursionError):
         return []
     return [(charset.decode_header(name)[0], spec) for name, spec in pairs if "@" in spec]
 

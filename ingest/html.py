@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 _RULE = "_" * 32  # what Outlook writes in plain text for the line above a quoted message
 
 _BLOCKS = frozenset(
-    "address article aside blockquote body center dd details dir div dl dt fieldset figcaption "
-    "figure footer form h1 h2 h3 h4 h5 h6 header hr legend li main menu nav ol p pre section "
-    "summary table tbody td tfoot th thead tr ul".split()
+    ["address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"]
 )
-_SPACED = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl pre".split())  # with an empty line around
+_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre"])  # with an empty line around
 _UNSEEN = frozenset(
-    "script style head title template noscript object embed applet iframe math svg select "
-    "textarea button base link meta -comment !doctype xml audio video canvas".split()
+    ["script", "style", "head", "title", "template", "noscript", "object", "embed", "applet", "iframe", "math", "svg", "select", "textarea", "button", "base", "link", "meta", "-comment", "!doctype", "xml", "audio", "video", "canvas"]
 )
-_VOID = frozenset("br hr img input area base col embed link meta param source track wbr".split())
-_OPTIONAL_END = frozenset("p li td th tr dd dt option thead tbody tfoot colgroup".split())
+_VOID = frozenset(["br", "hr", "img", "input", "area", "base", "col", "embed", "link", "meta", "param", "source", "track", "wbr"])
+_OPTIONAL_END = frozenset(["p", "li", "td", "th", "tr", "dd", "dt", "option", "thead", "tbody", "tfoot", "colgroup"])
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _ANY_TAG = re.compile(r"<[^<>]{0,10000}>")
@@ -71,7 +68,7 @@ def to_text(html: str) -> Rendered:
         return Rendered(_stripped(html), defects=("html_too_large",))
     if _depth(html) > MAX_HTML_DEPTH:
         return Rendered(_stripped(html), defects=("html_too_deep",))
-    from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415 - only HTML mail pays for it
+    from selectolax.lexbor import LexborHTMLParser
 
     body = LexborHTMLParser(html.replace("\0", "")).body
     if body is None:
@@ -83,13 +80,19 @@ def to_text(html: str) -> Rendered:
 
 def _depth(html: str) -> int:
     """How deep elements can nest at most. An end tag that closes nothing does not count."""
+    opened: dict[str, int] = {}
     depth = deepest = 0
     for closing, tag in _TAG.findall(html):
         name = tag.lower()
         if name in _VOID or name in _OPTIONAL_END:
             continue
-        depth = max(0, depth - 1) if closing else depth + 1
-        deepest = max(deepest, depth)
+        if not closing:
+            opened[name] = opened.get(name, 0) + 1
+            depth += 1
+            deepest = max(deepest, depth)
+        elif opened.get(name):
+            opened[name] -= 1
+            depth -= 1
     return deepest
 
 
@@ -232,9 +235,7 @@ def _begin_block(node: LexborNode, tag: str, effect: _Effect, writer: _Writer) -
         if writer.current:
             writer.current.append("\t" if writer.current[-1].strip() else "")
         return
-    if tag in _SPACED and tag != "p":
-        effect.spaced = True
-    elif tag == "p" and not node.attributes:
+    if (tag in _SPACED and tag != "p") or (tag == "p" and not node.attributes):
         effect.spaced = True
     writer.new_block(spaced=effect.spaced)
     if tag == "blockquote":

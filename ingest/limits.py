@@ -13,6 +13,8 @@ MAX_BYTES = 25 * 1024 * 1024
 MAX_HEADER_BYTES = 256 * 1024
 MAX_HEADER_LINES = 1_000
 MAX_ENCODED_WORDS = 500
+MAX_LINES = 500_000  # 25 MB of base64 has 330,000; the parser takes about 1 µs for each
+MAX_LINES_TIMES_DEPTH = 2_000_000  # as it asks every level about every line
 MAX_PARTS = 200
 MAX_DEPTH = 20
 MAX_HTML_BYTES = 512 * 1024
@@ -25,6 +27,7 @@ CAUSES = {
     "headers_too_large": "The header block is larger than 256 kB.",
     "too_many_headers": "The header block has more than 1,000 lines.",
     "too_many_encoded_words": "The headers hold more than 500 encoded words.",
+    "too_many_lines": "The message has more lines than can be read in time.",
     "too_many_parts": "The message has more than 200 parts.",
     "too_deep": "The parts of the message are nested more than 20 levels deep.",
     "nothing_to_read": "There is neither text, nor a subject, nor an attachment in the message.",
@@ -142,14 +145,23 @@ def check_structure(content: bytes) -> None:
 
     Follows declared boundaries and their delimiter lines as a parser would, without parsing.
     """
+    lines = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+    if lines > MAX_LINES:
+        raise UnreadableEmailError("too_many_lines")
     events = _events(content)
-    if len(events) < MAX_DEPTH:
+    if lines * min(len(events), MAX_DEPTH) <= MAX_LINES_TIMES_DEPTH and len(events) < MAX_DEPTH:
         return
+    if lines * _deepest(events) > MAX_LINES_TIMES_DEPTH:
+        raise UnreadableEmailError("too_many_lines")
+
+
+def _deepest(events: list[tuple[int, bytes, bool, bool]]) -> int:
     stack: list[bytes] = []
-    parts = 0
+    parts = deepest = 0
     for _, boundary, closes, opens in sorted(events):
         if opens:
             stack.append(boundary)
+            deepest = max(deepest, len(stack))
             if len(stack) > MAX_DEPTH:
                 raise UnreadableEmailError("too_deep")
         elif boundary in stack:
@@ -160,6 +172,7 @@ def check_structure(content: bytes) -> None:
             parts += not closes
             if parts > MAX_PARTS:
                 raise UnreadableEmailError("too_many_parts")
+    return deepest
 
 
 def _events(content: bytes) -> list[tuple[int, bytes, bool, bool]]:

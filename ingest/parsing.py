@@ -172,7 +172,7 @@ def _mail_parser_reading(message: Message) -> dict[str, list[tuple[str, str]]]:
     It gets a copy with the address fields alone: its own walk of the body would cost twice the rest
     of parsing and is not used.
     """
-    from mailparser import MailParser  # noqa: PLC0415 - 60 ms that `--help` need not pay
+    from mailparser import MailParser
 
     logging.getLogger("mailparser").setLevel(logging.CRITICAL + 1)  # it logs header text
     light = Message(policy=message.policy)

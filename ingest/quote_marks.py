@@ -38,7 +38,9 @@ _VERBS = (
     r"написав|yazdı|şunu yazdı|írta|a scris|ha escrit|va escriure|je napisao|je napisal|έγραψε|"
     r"đã viết|menulis|写道|寫道|さんは書きました|のメッセージ|님이 작성|כתב|كتب|rašė|rakstīja|kirjutas"
 )
-_VERB_LINE = re.compile(rf"(?i)(?:{_VERBS})\b ?(?:\([a-z]\))?\s*[:：]?\s*(?:[-_*]{{2,}}\s*)?[:：]?\s*$")
+_VERB_LINE = re.compile(
+    rf"(?i)(?:{_VERBS})\b ?(?:\([a-z]\))?\s*[:：]?\s*(?:[-_*]{{2,}}\s*)?[:：]?\s*$"
+)
 _OPENING = re.compile(
     r"(?i)^[>\s*\"'(-]*(?:on|in|at|am|vom|le|il|el|em|op|den|de|dne|dnia|w dniu|w|på|ons?dag|vào|"
     r"pada|a|la|in data|il giorno|v|на|от|у|στις|בתאריך|في|\d{4}年|在|于)\b"
@@ -61,13 +63,17 @@ _BY_PRONOUN = re.compile(
 # Webmail without a verb: "26.06.2014, 14:41, "Alexander L" <abc@example.com>:"
 _VERB_INSIDE = re.compile(rf"(?i)\b(?:{_VERBS})\b.{{0,300}}[:：]\s*$")
 _TAIL = re.compile(r">\s*[:：]?\s*$|@[^()\s]{1,190}\)\s*:\s*$")
-_DATED_ADDRESS = re.compile(r"<[^<>]{0,80}@[^<>]{0,190}>\s*[:：]?\s*$|\([^()\s]{1,64}@[^()\s]{1,190}\)\s*:\s*$")
+_DATED_ADDRESS = re.compile(
+    r"<[^<>]{0,80}@[^<>]{0,190}>\s*[:：]?\s*$|\([^()\s]{1,64}@[^()\s]{1,190}\)\s*:\s*$"
+)
 _STARTS_DATED = re.compile(
     r"^[\s*]*(?:[^\W\d]{2,12}[,.]{0,2}\s+){0,2}"  # a weekday, in any language
     r"\d{1,4}(?:[./:-]\d|\.?,?\s+[^\W\d]{3,12}\.?[\s,]|年)"
 )
 # What stands before an attribution that shares the sender's last line: "reply On Wed, Apr 4 …".
-_SHARED = re.compile(r"(?i)(?:[-\s]{3}|[.!?…\w]\s)(?=on\s+(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s)")
+_SHARED = re.compile(
+    r"(?i)(?:[-\s]{3}|[.!?…\w]\s)(?=on\s+(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s)"
+)
 _FRAMED = re.compile(rf"(?i)^\s*-{{2,}}.{{0,300}}?\b(?:{_VERBS})\s*:?\s*-{{2,}}\s*$")
 
 
@@ -114,7 +120,9 @@ def _kind(part: str, joined: str) -> Literal["attribution", "weak", ""]:
         return "attribution"
     if opens and (evidence or joined.endswith((":", "："))):
         return "weak"
-    return "weak" if "<" in joined and _ADDRESS.search(joined) and part.strip()[:1] not in "<>" else ""
+    return (
+        "weak" if "<" in joined and _ADDRESS.search(joined) and part.strip()[:1] not in "<>" else ""
+    )
 
 
 def _evidence(joined: str) -> int:
@@ -171,7 +179,9 @@ _FIELD = re.compile(
 )
 
 _INNER_FIELD = re.compile(
-    r"(?i)\S\s+\**(?:" + "|".join(_ROLES[role] for role in ("date", "to", "subject")) + r")\**\s*:\**\s+\S"
+    r"(?i)\S\s+\**(?:"
+    + "|".join(_ROLES[role] for role in ("date", "to", "subject"))
+    + r")\**\s*:\**\s+\S"
 )
 
 _SOLE_ADDRESS = re.compile(r"^[^<>@]{0,80}<?[\w.+'-]{1,64}@[\w.-]{3,190}>?\s*$")
@@ -183,8 +193,8 @@ def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
     Two fields suffice where an address is among them, else three, one of them From or a date;
     people head lists of their own with "Date:" and "To:".
     """
-    first = _FIELD.match(lines[index])
-    if first is None or first.lastgroup is None or len(lines[index]) > 2_000:
+    first = _FIELD.match(lines[index]) if len(lines[index]) <= 2_000 else None
+    if first is None:
         return None
     roles: set[str] = set()
     address = False
@@ -280,7 +290,7 @@ _VERB_ENDS = (
 )  # fmt: skip
 
 
-def _is_worth_a_look(line: str) -> bool:
+def is_worth_a_look(line: str) -> bool:
     """A cheap test that dismisses most lines: what ``mark_at`` finds has one of these signs."""
     text = line.strip(" \t")
     return (
@@ -294,8 +304,6 @@ def _is_worth_a_look(line: str) -> bool:
 
 def mark_at(lines: Sequence[str], index: int) -> Mark | None:
     """Whatever introduces a quote at line *index*; None for an ordinary line."""
-    if not _is_worth_a_look(lines[index]):
+    if not is_worth_a_look(lines[index]):
         return None
-    return (
-        divider_at(lines, index) or attribution_at(lines, index) or header_block_at(lines, index)
-    )
+    return divider_at(lines, index) or attribution_at(lines, index) or header_block_at(lines, index)

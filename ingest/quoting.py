@@ -19,6 +19,7 @@ Role = Literal["new", "quoted", "signature"]
 
 _QUOTED_LINE = re.compile(r"^\s{0,3}>")
 _ARROW = re.compile(r"^\s{0,3}>+(?:\s*>+)*[^<\n]*<{2,}|^\s{0,3}>{1,3}-|^\s{0,3}>=")
+_MAX_LOOKS = 3_000  # places at which a quote might begin that are looked at
 _WRAPPED_AT = 60  # characters from which a quoted line may have been wrapped by a gateway
 _LINK_ONLY = re.compile(r"^\s*[<(\[]https?://\S+[>)\]]\s*>?\s*$|^\s*>?\s*<mailto:[^>]*>\s*>?$")
 _OPEN_LINK = re.compile(r"[<(\[]https?://[^\s>)\]]*$")
@@ -63,6 +64,7 @@ class _Paper:
         self.lines = list(lines)
         self.roles: list[Role] = ["new"] * len(self.lines)
         self.defects: list[str] = []
+        self.looks = 0
         self.introduced = False  # whether anything a mail program writes above a quote was seen
 
     # -- quotes
@@ -74,7 +76,11 @@ class _Paper:
         index = 0
         while index < len(self.lines):
             mark = None
+            if self.looks > _MAX_LOOKS:  # no mail; a text made to be slow
+                self.defects.append("quote_doubtful")
+                break
             if self.roles[index] == "new" and self.lines[index].strip():
+                self.looks += quote_marks.is_worth_a_look(self.lines[index])
                 mark = quote_marks.mark_at(self.lines, index)
             elif self.roles[index] == "quoted" and len(self.lines[index]) < 40:
                 # "> wrote:" closes an attribution whose address a gateway put on its own line.
@@ -91,10 +97,14 @@ class _Paper:
         """Some people head the points of a list with ">": below "three things:" it is no quote."""
         first = self.roles.index("quoted") if "quoted" in self.roles else 0
         above = next((line for line in reversed(self.lines[:first]) if line.strip()), "")
-        if not self.introduced and above.rstrip().endswith((":", "：")) and not any(
-            quote_marks.mark_at([line.lstrip("> ")], 0)
-            for line, role in zip(self.lines, self.roles, strict=True)
-            if role == "quoted"
+        if (
+            not self.introduced
+            and above.rstrip().endswith((":", "："))
+            and not any(
+                quote_marks.mark_at([line.lstrip("> ")], 0)
+                for line, role in zip(self.lines, self.roles, strict=True)
+                if role == "quoted"
+            )
         ):
             self.roles = ["new"] * len(self.lines)
             self.defects.append("quote_doubtful")
@@ -114,7 +124,12 @@ class _Paper:
             for i in range(mark.start)
         )
         quoted_above = any(role == "quoted" for role in self.roles[: mark.start])
-        if nothing_above and not mark.lead and mark.kind in {"attribution", "header"} and not quoted_above:
+        if (
+            nothing_above
+            and not mark.lead
+            and mark.kind in {"attribution", "header"}
+            and not quoted_above
+        ):
             self.defects.append("quote_doubtful")
             return mark.end
         self._quote(mark.start, len(self.lines), mark.lead)
@@ -169,7 +184,9 @@ class _Paper:
     # -- what is nobody's own words
 
     def mark_banner(self) -> None:
-        first = next((i for i, line in enumerate(self.lines) if line.strip() and self._is_new(i)), None)
+        first = next(
+            (i for i, line in enumerate(self.lines) if line.strip() and self._is_new(i)), None
+        )
         if first is None:
             return
         end = first + signatures.banner_end(self.lines[first:])
@@ -184,9 +201,7 @@ class _Paper:
             if self._is_new(index) and signatures.is_mobile(line):
                 self.roles[index] = "signature"
         for start, end in self._signed_runs():
-            alone = not any(
-                self._is_new(i) and self.lines[i].strip() for i in range(start)
-            )
+            alone = not any(self._is_new(i) and self.lines[i].strip() for i in range(start))
             at, doubtful = signatures.start(self.lines[start:end], sender, is_whole_text=alone)
             if doubtful:
                 self.defects.append("signature_doubtful")
@@ -195,8 +210,12 @@ class _Paper:
 
     def _mark_known(self, known: Collection[int]) -> None:
         """Lines in an HTML signature element, unless the sender wrote the mail inside it."""
-        chosen = [i for i in known if i < len(self.lines) and self._is_new(i) and self.lines[i].strip()]
-        others = any(self._is_new(i) and line.strip() and i not in known for i, line in enumerate(self.lines))
+        chosen = [
+            i for i in known if i < len(self.lines) and self._is_new(i) and self.lines[i].strip()
+        ]
+        others = any(
+            self._is_new(i) and line.strip() and i not in known for i, line in enumerate(self.lines)
+        )
         if not chosen or not others:
             return
         if signatures.may_be_signature([self.lines[i] for i in chosen]):

@@ -14,9 +14,14 @@ _EXACT_DELIMITER = re.compile(r"^--\s*$")
 _LOOSE_DELIMITER = re.compile(r"^\s*(?:-{3,}|_{2,}|[—–]{1,3}|={3,}|\*{3,}|~{3,}|(?:- ){2,}-?)\s*$")
 _MAX_SIGNATURE_LINES = 14  # after a loose delimiter; after the exact one any number
 _MAX_NOTICE_LINES = 60
+_MAX_BLOCK = 8_000  # characters of a paragraph that are looked at
 
-_PHONE = re.compile(r"(?:\+|\b0|\(0?)\d[\d\s().-]{6,}\d\b|(?i:\b(?:tel|phone|mob(?:ile)?|fax|t|m|f|ph)\b\.?:?\s*[+(]?\d)|\(\d{3}\)\s?\d{3}")
-_LINK = re.compile(r"(?i)\bhttps?://|\bwww\.|[\w.+-]+@[\w-]+\.\w|\b[\w-]+\.(?:example|co\.uk|com|org|net|uk)\b")
+_PHONE = re.compile(
+    r"(?:\+|\b0|\(0?)\d[\d\s().-]{6,}\d\b|(?i:\b(?:tel|phone|mob(?:ile)?|fax|t|m|f|ph)\b\.?:?\s*[+(]?\d)|\(\d{3}\)\s?\d{3}"
+)
+_LINK = re.compile(
+    r"(?i)\bhttps?://|\bwww\.|[\w.+-]+@[\w-]+\.\w|\b[\w-]+\.(?:example|co\.uk|com|org|net|uk)\b"
+)
 _CREDENTIAL = re.compile(
     r"\b(?:MBACP|BACP|UKCP|BABCP|HCPC|BPS|NCPS|NCS|COSCA|BPC|ACAT|ACC|UKAHPP|IACP|AFT|CPsychol|"
     r"DClinPsych?|DClinPsy|PsychD|PhD|Ph\.D|MSc|MA|BSc|BA|PGDip|MBPsS|FBACP|RMN|RGN|MRCPsych|EMDR Europe|"
@@ -59,7 +64,9 @@ _MOBILE = re.compile(
     r"lähetetty|wysłane z|wysłano z|отправлено (?:с|из)|odesláno z|trimis de pe|telefonumdan|从我的|iphoneから送信|我的 ?iphone)\b.{0,100}$"
     r"|^\W{0,3}(?:sent via|via mobile|sent with|typed on)\b.{0,50}$"
 )
-_APOLOGY = re.compile(r"(?i)^\W*(?:please )?(?:excuse|forgive|apolog(?:ies|ise) for)\b.{0,60}\b(?:typos?|brevity|spelling)\b.{0,40}$")
+_APOLOGY = re.compile(
+    r"(?i)^\W*(?:please )?(?:excuse|forgive|apolog(?:ies|ise) for)\b.{0,60}\b(?:typos?|brevity|spelling)\b.{0,40}$"
+)
 _BANNER = re.compile(
     r"(?i)^\W*(?:\[?(?:caution|warning|attention|external(?: e-?mail| sender| message)?|notice|important)\]?\s*[:!-]\W*)*"
     r"(?:\[?external\]?\W*$|caution\W*$|external (?:e-?mail|sender|message)\b|(?:this|the)? ?(?:e-?mail|message) "
@@ -69,7 +76,9 @@ _BANNER = re.compile(
     r"(?:please )?(?:use caution|exercise caution|be careful|think before)\b.{0,80}(?:link|attachment|open|click)|"
     r"learn why this is important|unless you (?:recogni[sz]e|trust|know)|and know the content is safe)"
 )
-_CAUTION_START = re.compile(r"(?i)^\W*(?:caution|\[?external\]?|warning|attention)\b[^a-z]{0,4}.{0,200}\b(?:outside|external|originated|organi[sz]ation|attachments?|links?)\b")
+_CAUTION_START = re.compile(
+    r"(?i)^\W*(?:caution|\[?external\]?|warning|attention)\b[^a-z]{0,4}.{0,200}\b(?:outside|external|originated|organi[sz]ation|attachments?|links?)\b"
+)
 
 SIGN_OFF = re.compile(
     r"(?i)^\W*(?:(?:with|my|our|and|all|the|very|many|kind(?:est)?|best|warm(?:est)?|good|every|sincere(?:st)?|"
@@ -81,7 +90,9 @@ SIGN_OFF = re.compile(
     r"serdecznie|atentamente|atenciosamente|obrigad[oa]|gracias|merci|grazie|danke|mange|takk|tack|tak)\b[\s,.!&–-]*)+\W*$"
 )
 _NAME_WORD = r"(?:[A-ZÀ-ÖØ-ÞŁŚŻŹĆÓĘĄА-Я][\w'’.-]*|de|van|der|von|al|el|bin|la|le|du|di|da|del|ap|ó)"
-_NAME_LINE = re.compile(rf"^\W{{0,2}}(?:(?:Dr|Mr|Mrs|Ms|Prof|Revd?|Miss)\.? )?{_NAME_WORD}(?:[ -]{_NAME_WORD}){{0,4}}[.,]?$")
+_NAME_LINE = re.compile(
+    rf"^\W{{0,2}}(?:(?:Dr|Mr|Mrs|Ms|Prof|Revd?|Miss)\.? )?{_NAME_WORD}(?:[ -]{_NAME_WORD}){{0,4}}[.,]?$"
+)
 _DASH_NAME = re.compile(r"^\s*[-–—]\s?[^\W\d][\w.'’]{1,20}(?: [A-Z][\w.'’-]{1,20})?[.,!]?\s*$")
 
 
@@ -97,9 +108,7 @@ def banner_end(lines: Sequence[str]) -> int:
         words = line.strip(" \t*-_=|#>[]")
         if not words:
             continue
-        if len(line) <= 600 and (_BANNER.match(line) or _CAUTION_START.match(line)):
-            end = index + 1
-        elif end and end == index and _continues_banner(line):
+        if (len(line) <= 600 and (_BANNER.match(line) or _CAUTION_START.match(line))) or (end and end == index and _continues_banner(line)):
             end = index + 1
         else:
             break
@@ -109,9 +118,9 @@ def banner_end(lines: Sequence[str]) -> int:
 
 
 def _continues_banner(line: str) -> bool:
-    return bool(re.search(r"(?i)\b(?:links?|attachments?|sender|content is safe|recogni[sz]e)\b", line)) and not re.search(
-        r"(?i)\b(?:hi|hello|dear|client|session)\b", line
-    )
+    return bool(
+        re.search(r"(?i)\b(?:links?|attachments?|sender|content is safe|recogni[sz]e)\b", line)
+    ) and not re.search(r"(?i)\b(?:hi|hello|dear|client|session)\b", line)
 
 
 def start(
@@ -135,18 +144,29 @@ def start(
 
 
 def _delimiter(lines: Sequence[str], lowest: int, end: int) -> tuple[int | None, bool]:
+    """The topmost delimiter with nothing but signature under it, and whether one had prose under it."""
     doubtful = False
-    for index in range(lowest, end):
-        line = lines[index]
-        if _EXACT_DELIMITER.match(line):
-            if may_be_signature(lines[index + 1 : end]):
-                return index, False
-            doubtful = True
-        elif end - index <= _MAX_NOTICE_LINES and _LOOSE_DELIMITER.match(line):
-            rest = lines[index + 1 : end]
-            if may_be_signature(rest) and (_has_evidence(rest) or _few_short(rest)):
-                return index, False
+    filled = _last_filled(lines, lowest, end)
+    for place, index in enumerate(filled):
+        exact = _EXACT_DELIMITER.match(lines[index]) is not None
+        if not exact and not _LOOSE_DELIMITER.match(lines[index]):
+            continue
+        rest = [lines[i] for i in filled[place + 1 :]]
+        if may_be_signature(rest) and (exact or _has_evidence(rest) or _few_short(rest)):
+            return index, False
+        doubtful = doubtful or exact
     return None, doubtful
+
+
+def _last_filled(lines: Sequence[str], lowest: int, end: int) -> list[int]:
+    """The numbers of the last lines that say anything: a signature is no longer than that."""
+    found: list[int] = []
+    for index in range(end - 1, lowest - 1, -1):
+        if lines[index].strip():
+            found.append(index)
+            if len(found) > _MAX_NOTICE_LINES:
+                break
+    return found[::-1]
 
 
 def may_be_signature(block: Sequence[str]) -> bool:
@@ -154,15 +174,21 @@ def may_be_signature(block: Sequence[str]) -> bool:
     prose = 0
     noticed = False
     filled = [line for line in block if line.strip()]
+    if len(filled) > _MAX_NOTICE_LINES:
+        return False
     for line in filled:
         noticed = (noticed or bool(_NOTICE.search(line))) and not _ABOUT_PEOPLE.search(line)
         prose += not noticed and _is_prose(line)
-    return len(filled) <= _MAX_NOTICE_LINES and prose == 0
+    return prose == 0
 
 
 def _is_prose(line: str) -> bool:
     words = line.split()
-    return len(words) >= 5 and bool(_PROSE.search(line)) and not (is_mobile(line) or _LINK.search(line))
+    return (
+        len(words) >= 5
+        and bool(_PROSE.search(line))
+        and not (is_mobile(line) or _LINK.search(line))
+    )
 
 
 def _has_evidence(block: Sequence[str]) -> bool:
@@ -173,7 +199,9 @@ def _has_evidence(block: Sequence[str]) -> bool:
 
 def _few_short(block: Sequence[str]) -> bool:
     filled = [line for line in block if line.strip()]
-    return 0 < len(filled) <= 4 and all(len(line) <= 40 and len(line.split()) <= 5 for line in filled)
+    return 0 < len(filled) <= 4 and all(
+        len(line) <= 40 and len(line.split()) <= 5 for line in filled
+    )
 
 
 def _block_start(lines: Sequence[str], lowest: int, end: int, sender: str) -> int:
@@ -204,11 +232,11 @@ def _within(paragraph: Sequence[str], sender: str, *, is_first: bool) -> int | N
     """Where in the last paragraph so far the signature begins: 0 for all of it, None for nowhere."""
     if _is_block(paragraph, sender) and not is_first:
         return 0
-    for offset in range(1, len(paragraph)):
+    for offset in range(max(1, len(paragraph) - _MAX_SIGNATURE_LINES - 2), len(paragraph)):
         rest = paragraph[offset:]
         above = paragraph[offset - 1]
-        closes = SIGN_OFF.match(above) is not None and len(above.split()) <= 6
-        if closes:
+        closes = len(above) <= 80 and SIGN_OFF.match(above) is not None
+        if closes and len(rest[0]) <= 200:
             kept = 1 if _NAME_LINE.match(rest[0].strip()) and not _full_name(rest[0], sender) else 0
             if rest[kept:] and _is_block(rest[kept:], sender):
                 return offset + kept
@@ -221,14 +249,19 @@ def _within(paragraph: Sequence[str], sender: str, *, is_first: bool) -> int | N
 
 def _is_block(paragraph: Sequence[str], sender: str) -> bool:
     """Whether a paragraph can only be signature: short lines, no prose, and a positive sign."""
-    text = " ".join(paragraph)
+    if len(paragraph) > _MAX_NOTICE_LINES:
+        return False
+    text = " ".join(paragraph)[:_MAX_BLOCK]
     if _NOTICE.search(text):
         return not _ABOUT_PEOPLE.search(text)
     if not paragraph or len(paragraph) > _MAX_SIGNATURE_LINES:
         return False
-    if SIGN_OFF.match(paragraph[0]):
+    if any(
+        len(line) > 110 or _is_prose(line) or line.rstrip().endswith(("?", ":"))
+        for line in paragraph
+    ):
         return False
-    if any(len(line) > 110 or _is_prose(line) or line.rstrip().endswith(("?", ":")) for line in paragraph):
+    if SIGN_OFF.match(paragraph[0]):
         return False
     if all(is_mobile(line) for line in paragraph):
         return True
@@ -239,7 +272,9 @@ def _is_block(paragraph: Sequence[str], sender: str) -> bool:
     if _full_name(paragraph[0], sender):
         # A name alone closes a letter as often as it signs one: it stays the sender's own.
         return len(paragraph) > 1 or _NAME_LINE.match(paragraph[0].strip()) is None
-    named = _NAME_LINE.match(re.split(r"[,|(–-]| {2,}", paragraph[0].strip())[0].strip()) is not None
+    named = (
+        _NAME_LINE.match(re.split(r"[,|(–-]| {2,}", paragraph[0].strip())[0].strip()) is not None
+    )
     signs = sum(bool(p.search(text)) for p in (_PHONE, _LINK, _CREDENTIAL, _TITLE))
     return named and signs >= (1 if len(paragraph) > 1 or _CREDENTIAL.search(text) else 2)
 
@@ -247,7 +282,9 @@ def _is_block(paragraph: Sequence[str], sender: str) -> bool:
 def _full_name(line: str, sender: str) -> bool:
     """Whether the line begins with the sender's name, first and last, or initials of the first."""
     wanted = [word.strip(".,").lower() for word in sender.split() if word[:1].isalpha()]
-    wanted = [word for word in wanted if word not in {"dr", "mr", "mrs", "ms", "prof", "rev", "miss"}]
+    wanted = [
+        word for word in wanted if word not in {"dr", "mr", "mrs", "ms", "prof", "rev", "miss"}
+    ]
     if len(wanted) < 2 or len(line) > 110:
         return False
     found = [word.strip(".,()|").lower() for word in line.split()[:7]]

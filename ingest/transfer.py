@@ -16,7 +16,7 @@ def undo(data: bytes, encoding: str) -> tuple[bytes, tuple[str, ...]]:
 
     *encoding* is the header as written; broken spellings ("7-bit", "quoted-printable;") count.
     """
-    name = encoding.split(";")[0].strip().strip("\"'").lower().replace(" ", "")
+    name = encoding.split(";", maxsplit=1)[0].strip().strip("\"'").lower().replace(" ", "")
     if name in {"", "7bit", "8bit", "binary", "7-bit", "8-bit", "none"}:
         return data, ()
     if name in {"quoted-printable", "quotedprintable", "qp"}:

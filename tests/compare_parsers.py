@@ -68,13 +68,24 @@ def compare_replies(show: int, source: str) -> None:
         if not exact and show and source in pair["source"] + str(pair["id"]):
             show -= 1
             print(f"--- {pair['id']} {pair['source']} {pair['kind']} {pair['signature_policy']}")
-            print(pair["input"][:1500], "\n  >>> wanted\n", pair["expected"][:700], "\n  >>> got\n", got[:900])
+            print(
+                pair["input"][:1500],
+                "\n  >>> wanted\n",
+                pair["expected"][:700],
+                "\n  >>> got\n",
+                got[:900],
+            )
     print(f"{'reply pairs':44}{'n':>5}{'exact':>8}{'F1':>8}")
     for name, rows in sorted(scores.items()):
         exact_share = sum(exact for exact, _ in rows) / len(rows)
         print(f"{name:44}{len(rows):5}{exact_share:8.1%}{sum(s for _, s in rows) / len(rows):8.3f}")
     for left_out in sorted({pair["source"] for pair in pairs}):
-        rows = [s for name, r in scores.items() if name != "all" and not name.startswith(left_out) for s in r]
+        rows = [
+            s
+            for name, r in scores.items()
+            if name != "all" and not name.startswith(left_out)
+            for s in r
+        ]
         print(f"without {left_out:36}{len(rows):5}{sum(e for e, _ in rows) / len(rows):8.1%}")
 
 

@@ -29,7 +29,7 @@ _TOKENS = (
     b"\r", b"\0", b"\r\n", b"\n\n", b"\xff\xfe", b"\xed\xa0\x80", b"=?utf-8?B?", b"=?utf-8?Q?=", b"?=",
     b"--", b"\n--", b"boundary=", b"charset=x-foo", b"charset=unicode_escape", b"charset*0*=",
     b"filename*0*=utf-8''%", b"Content-Type: multipart/mixed; boundary=a\n\n", b"begin 644 x\n", b"<",
-    b">", b"\n> ", b"(", b"\"", b";", b":", b"\\", b"From: ", b"\nFrom: a@b\n", b"On 1/1/2026 10:00, a wrote:\n",
+    b">", b"\n> ", b"(", b'"', b";", b":", b"\\", b"From: ", b"\nFrom: a@b\n", b"On 1/1/2026 10:00, a wrote:\n",
     b"<div>", b"<blockquote>", b"&#0;", b"&#xD800;", b"Date: Thu, 01 Jan 99999999999 00:00:00\n",
     b"Message-ID: <[ABCDEF====@microsoft.com]>\n", b"Content-Type: text/plain; name*\n", b"To: (c):\n",
     b"Content-Transfer-Encoding: base64\n", b"Content-Type: message/rfc822\n\n", b"-----Original Message-----\n",
@@ -55,10 +55,12 @@ def seeds() -> list[bytes]:
         files += list(mail(40))
     except (ImportError, OSError):
         pass
-    nested = b"".join(
-        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" for _ in range(8)
-    )
-    return [*(f for f in files if len(f) < 60_000), nested, b"Subject: x\rFrom: t@x\nFrom: e@x\n\nhi"]
+    nested = b"".join(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" for _ in range(8))
+    return [
+        *(f for f in files if len(f) < 60_000),
+        nested,
+        b"Subject: x\rFrom: t@x\nFrom: e@x\n\nhi",
+    ]
 
 
 def mutants(count: int, seed: int) -> Iterator[bytes]:
@@ -162,10 +164,14 @@ def main() -> None:
     started = time.perf_counter()
     tally = campaign(options.mutants, options.seed)
     seconds = time.perf_counter() - started
-    print(f"{options.mutants} mutants in {seconds:.0f} s, slowest {tally.slowest:.2f} s, "
-          f"{len(tally.failures)} failures")
+    print(
+        f"{options.mutants} mutants in {seconds:.0f} s, slowest {tally.slowest:.2f} s, "
+        f"{len(tally.failures)} failures"
+    )
     print(dict(tally.outcomes))
-    for problem, count in Counter(p.strip().splitlines()[-1] for p, _ in tally.failures).most_common(20):
+    for problem, count in Counter(
+        p.strip().splitlines()[-1] for p, _ in tally.failures
+    ).most_common(20):
         print(f"{count:6} {problem}")
     for number, (problem, content) in enumerate(tally.failures[:200]):
         if number < 5:
