@@ -88,6 +88,10 @@ def kind_is_certain(m: Matter) -> bool:
     return m.request.confidence >= m.certain_from.kind
 
 
+def of_no_concern(m: Matter) -> bool:
+    return kind_is_certain(m) and not urgent(m)
+
+
 def kind_is_uncertain(m: Matter) -> bool:
     return not kind_is_certain(m)
 

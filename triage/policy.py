@@ -72,7 +72,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     # Doubt never drops mail: only a sure "other" leaves the fit queues unseen.
     Rule(
-        "not a fit matter", OTHER, ask.kind_is_certain, "dismissed", (),
+        "not a fit matter", OTHER, ask.of_no_concern, "dismissed", (),
         "Not about fit: left to the ordinary support inbox.", "general",
     ),
     Rule(

@@ -131,10 +131,10 @@ def template_for(
     """Which template answers a decision; None where no prepared words are right."""
     if email.automatic or decision.queue in ("general", "quarantine"):
         return None
-    vouched_for = "sender_unverified" not in decision.blockers
     if decision.safeguarding:
-        return "safeguarding" if vouched_for and facts.registry_known else None
-    if not vouched_for:
+        known = facts.registry_known and facts.sender_is != "stranger"
+        return "safeguarding" if known and email.authentication.passed else None
+    if "sender_unverified" in decision.blockers:
         return "verify_sender"
     state = _state_in_words(request, decision)
     if state in ("awaiting_client", "awaiting_details", "done", "noted", "withdrawn"):
