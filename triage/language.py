@@ -12,6 +12,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from triage.records import Email, Part, Span
@@ -258,15 +259,22 @@ def _phrase_table(
     for source in (lexicon, patterns.get("phrases", {})):
         for name, codes in source.items():
             for code, lists in codes.items():
-                table.setdefault(f"{name}|{code}", []).extend(lists.get("phrases", ()))
+                table.setdefault(f"{name}|{code}", []).extend(_listed(lists))
                 table.setdefault(f"{name}|{code}|not", []).extend(lists.get("not", ()))
     for topic, lists in patterns.get("topics", {}).items():
-        counted = [f"{n} {what}" for n in lists.get("counts", ()) for what in lists["counted"]]
-        table.setdefault(f"topic|{topic}", []).extend([*lists.get("phrases", ()), *counted])
+        table.setdefault(f"topic|{topic}", []).extend(_listed(lists))
     for cue, directions in patterns.get("context", {}).items():
         for direction, phrases in directions.items():
             table.setdefault(f"cue|{cue}|{direction}", []).extend(phrases)
     return {key: tuple(dict.fromkeys(phrases)) for key, phrases in table.items() if phrases}
+
+
+def _listed(lists: Mapping[str, Any]) -> list[str]:
+    """The phrases of one code, its "combine" lists multiplied out."""
+    combined = (
+        " ".join(words) for groups in lists.get("combine", ()) for words in product(*groups)
+    )
+    return [*lists.get("phrases", ()), *combined]
 
 
 def _name_words(

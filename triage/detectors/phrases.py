@@ -81,7 +81,5 @@ def _contexts(hit: PhraseHit, cues: list[PhraseHit]) -> Iterator[str]:
             low, high = hit.last, cue.first
         if not 0 <= high - low <= _REACH[context]:
             continue
-        if not any(
-            c.key == "cue|stop|any" and low <= c.first and c.last <= high for c in cues
-        ):
+        if not any(c.key == "cue|stop|any" and low <= c.first and c.last <= high for c in cues):
             yield context
