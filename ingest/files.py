@@ -85,16 +85,20 @@ class _Files:
 
 
 class _FilePerMessage(_Files, ABC):
+    """A folder of files, listed once: what is in it is as of entering."""
+
+    _listed: Sequence[_File] = ()
+
     def __enter__(self) -> Self:
-        self._files()
+        self._listed = self._files()
         return self
 
     def count(self) -> int:
-        return len(self._files())
+        return len(self._listed)
 
     def latest(self) -> Cursor:
         now = datetime.now(UTC)
-        newest = max((file.delivered for file in self._files()), default=now)
+        newest = max((file.delivered for file in self._listed), default=now)
         self._begun = self._from(min(newest, now))  # a file from the future must not hide others
         return self._begun
 
@@ -102,7 +106,7 @@ class _FilePerMessage(_Files, ABC):
         self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
     ) -> Iterator[Batch]:
         since = cursor.since if cursor else None
-        files = [f for f in self._files() if since is None or f.delivered > since]
+        files = [f for f in self._listed if since is None or f.delivered > since]
         read = (self._read(file) for file in self._unknown(files, known))
         return self._batched(read, cursor, size, limit)
 

@@ -14,9 +14,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, BinaryIO
+from itertools import pairwise
+from typing import BinaryIO
 
-_PIECE = 64 * 1024  # bytes; a longer line is taken in pieces
+_BLOCK = 1024 * 1024  # bytes read at a time
+_LONGEST_FROM_LINE = 1024
+_SEPARATOR = re.compile(rb"\n\r?\n(?=From )")
+_ESCAPED = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # The date of a From line: asctime, as RFC 4155 has it, with the zones that some programs add.
 _DATE = re.compile(
@@ -27,7 +31,7 @@ _DATE = re.compile(
 
 
 class NotAnMboxError(Exception):
-    """The file is none, or is being written to by a mail program at this moment."""
+    """The file is none, or a mail program is writing to it at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,15 @@ class MboxMessage:
     digest: str  # lower-case hex SHA-256, of oversize messages too
     size: int
     content: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where the message before ends and one begins, as offsets in the file."""
+
+    end_before: int
+    body: int
+    line: bytes
 
 
 def settled_size(stream: BinaryIO) -> int:
@@ -60,64 +73,74 @@ def messages_in(stream: BinaryIO, end: int, most: int) -> Iterator[MboxMessage]:
     A message starts at a line beginning "From " after a blank line, or at the start; where the
     file's first such line holds a date, as it should, all must. ">From " loses one ">" (mboxrd).
     """
-    growing: _Growing | None = None
-    dated = False
-    at_start = after_blank = True
-    while end > 0 and (line := stream.readline(min(end, _PIECE))):
-        end -= len(line)
-        if at_start and after_blank and line.startswith(b"From ") and _begins(line, dated=dated):
-            if growing is None:
+    file = stream.fileno()
+    for start, following in pairwise(_starts(file, end)):
+        yield _message(file, start, max(following.end_before, start.body), most)
+
+
+def _starts(file: int, end: int) -> Iterator[_Start]:
+    """Where messages start, and at last where the file ends."""
+    dated: bool | None = None
+    # As if the file began after a blank line; later, what may belong to a start in the next block.
+    kept = b"\n\n"
+    at = 0
+    while at < end:
+        block = _read(file, at, min(at + _BLOCK, end))
+        data, base = kept + block, at - len(kept)
+        at += len(block)
+        for match in _SEPARATOR.finditer(data):
+            eol = data.find(b"\n", match.end())
+            if eol < 0 and at < end:
+                break  # the rest of the line is in the next block
+            line = data[match.end() : eol + 1 if eol >= 0 else len(data)]
+            if dated is None:
                 dated = _DATE.search(line) is not None
-            else:
-                yield growing.finished()
-            growing = _Growing(_delivered(line), most)
-        elif growing is not None:
-            escaped = at_start and line.startswith(b">") and line.lstrip(b">").startswith(b"From ")
-            growing.add(line[1:] if escaped else line)
-        elif line.strip():
+            if not dated or _DATE.search(line):
+                body = base + match.end() + len(line)
+                yield _Start(base + match.start() + 1, body, line)
+        if dated is None and not b"From ".startswith(data.lstrip()[:5]):
             raise NotAnMboxError("is no mbox; its first line must begin with 'From '")
-        after_blank = at_start and line in {b"\n", b"\r\n"}
-        at_start = line.endswith(b"\n")
-    if growing is not None:
-        yield growing.finished()
+        kept = _unfinished(data)
+    yield _Start(_without_blank_line(file, end), end, b"")
 
 
-def _begins(line: bytes, *, dated: bool) -> bool:
-    return not dated or _DATE.search(line) is not None
+def _unfinished(data: bytes) -> bytes:
+    """The last line of *data*, as far as it goes, with what tells whether the one before is blank.
+
+    A line too long to be a From line is of no interest, so that what is kept stays small.
+    """
+    last = data.rfind(b"\n")
+    return data[-3:] if len(data) - last > _LONGEST_FROM_LINE else data[max(last - 2, 0) :]
 
 
-class _Growing:
-    """A message whose end has not been reached."""
+def _message(file: int, start: _Start, end: int, most: int) -> MboxMessage:
+    size = end - start.body
+    delivered = _delivered(start.line)
+    if size > most:
+        sha = hashlib.sha256()
+        for at in range(start.body, end, _BLOCK):
+            sha.update(_read(file, at, min(at + _BLOCK, end)))
+        return MboxMessage(delivered, sha.hexdigest(), size, None)
+    content = _read(file, start.body, end)
+    if b">From " in content:
+        content = _ESCAPED.sub(b"", content)
+    return MboxMessage(delivered, hashlib.sha256(content).hexdigest(), size, content)
 
-    def __init__(self, delivered: datetime | None, most: int) -> None:
-        self._delivered = delivered
-        self._most = most
-        self._size = 0
-        self._kept: list[bytes] = []
-        self._held = b""  # a blank line, which may turn out to be only the separator
-        self._sha: Any = hashlib.sha256()
 
-    def add(self, line: bytes) -> None:
-        held, self._held = self._held, b""
-        if held:
-            self._take(held)
-        if line in {b"\n", b"\r\n"}:
-            self._held = line
-        else:
-            self._take(line)
+def _read(file: int, start: int, end: int) -> bytes:
+    """These bytes of the file, all of them."""
+    data = os.pread(file, end - start, start)
+    if len(data) < end - start:
+        raise NotAnMboxError("a mail program has shortened it meanwhile; try again")
+    return data
 
-    def finished(self) -> MboxMessage:
-        oversize = self._size > self._most
-        content = None if oversize else b"".join(self._kept)
-        self._sha.update(content or b"")
-        return MboxMessage(self._delivered, self._sha.hexdigest(), self._size, content)
 
-    def _take(self, line: bytes) -> None:
-        self._size += len(line)
-        self._kept.append(line)
-        if self._size > self._most:
-            self._sha.update(b"".join(self._kept))
-            self._kept.clear()
+def _without_blank_line(file: int, end: int) -> int:
+    """Where the last message ends: one blank line at the end only separates."""
+    tail = _read(file, max(end - 3, 0), end)
+    if tail.endswith(b"\n\n"):
+        return end - 1
+    return end - 2 if tail.endswith(b"\n\r\n") else end
 
 
 def _delivered(line: bytes) -> datetime | None:

@@ -96,7 +96,7 @@ class Source(Protocol):
     ) -> None: ...
 
     def count(self) -> int:
-        """Messages in the folder now."""
+        """Messages in the folder, as of entering."""
 
     def latest(self) -> Cursor:
         """The cursor that leaves everything now present behind: to start "from now on"."""

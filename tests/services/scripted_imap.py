@@ -54,6 +54,8 @@ def scripted_imap(answers: Mapping[str, Answer]) -> Iterator[ScriptedImap]:
             yield server
         finally:
             stop.set()
+            with contextlib.suppress(OSError):  # wakes it
+                socket.create_connection(("127.0.0.1", server.port), timeout=1).close()
             thread.join(10)
 
 
