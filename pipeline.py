@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ingest.sources import Batch as Fetched
 from ingest.sources import Source, SourceError, open_source
-from ingest.workers import Workers, process_pool
+from ingest.workers import Workers, collect_garbage_rarely, process_pool
 from review.commands import command_line
 from review.desk import Engine
 from review.terminal import SourceReport, total
@@ -286,6 +286,7 @@ def run_sources(
 
     *start* says where to begin in a mailbox never read before; left out, the settings do.
     """
+    collect_garbage_rarely()
     # A misspelt source is found before anything is done, not after half the mailboxes are read.
     sources = [open_source(spec.url, settings.access_to(spec)) for spec in specs]
     rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
