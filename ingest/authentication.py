@@ -2,7 +2,7 @@
 
 Only the server that we were told to trust is asked, and only about the From domain, after RFC 8601
 (Authentication-Results) and RFC 7489 (alignment). Whatever makes readers differ about who wrote a
-message leaves it not authenticated, whatever a header says. Reply-To and Sender are never looked at.
+message leaves it not authenticated, whatever a header says. Reply-To and Sender are never asked.
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ DnsLookup = Callable[..., bytes | None]
 
 # Fields that a receiving server's filters put among its results; any other field ends its block.
 _BESIDE_RESULTS = ("arc-", "dkim-filter", "received-spf", "x-")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|["\\]', re.DOTALL)
+_MAX_RESULTS = 20_000  # characters of one header
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|["\\]', re.DOTALL)
 _METHODS = ("dmarc", "dkim", "spf")
 _SHARED_SUFFIXES = frozenset(
-    ["ac.uk", "co.uk", "gov.uk", "ltd.uk", "me.uk", "net.uk", "nhs.uk", "org.uk", "plc.uk", "sch.uk", "uk.com", "uk.net", "gb.net", "com.au", "net.au", "org.au", "co.nz", "co.za", "co.in", "com.br", "co.jp", "com.cn", "com.tr"]
-)
+    (
+        "ac.uk", "co.uk", "gov.uk", "ltd.uk", "me.uk", "net.uk", "nhs.uk", "org.uk", "plc.uk",
+        "sch.uk", "uk.com", "uk.net", "gb.net", "com.au", "net.au", "org.au", "co.nz", "co.za",
+        "co.in", "com.br", "co.jp", "com.cn", "com.tr",
+    )
+)  # fmt: skip
 
 
 def authenticate(
@@ -62,7 +67,7 @@ _Result = tuple[str, str, dict[str, str]]  # method, result, properties by "type
 
 
 def _trusted_results(headers: Headers, authserv_id: str) -> tuple[list[_Result], str]:
-    """Results of the topmost contiguous block that the trusted server wrote, or why there are none."""
+    """Results in the topmost contiguous block of the trusted server's, or why there are none."""
     results: list[_Result] = []
     inside = False
     for name, value in headers.ordered:
@@ -74,7 +79,7 @@ def _trusted_results(headers: Headers, authserv_id: str) -> tuple[list[_Result],
         if identity != authserv_id:
             break
         inside = True
-        parsed = _parsed(authserv_id, chunks)
+        parsed = _parsed(chunks)
         if parsed is None:
             return [], "the trusted server's result could not be read"
         results += parsed
@@ -86,35 +91,38 @@ def _trusted_results(headers: Headers, authserv_id: str) -> tuple[list[_Result],
 
 
 def _split(value: str) -> tuple[str, list[str]]:
-    """The server's name, and each result as written; comments removed, quotes respected."""
-    if len(value) > 20_000:
-        return "", []
-    chunks = [""]
-    depth = 0
-    for token in _TOKEN.findall(value):
-        if token == "(":
-            depth += 1
-        elif token == ")":
-            depth -= 1
-            if depth < 0:
-                return "", []
-        elif depth:
-            continue
-        elif token == ";":
-            chunks.append("")
-        elif token in {'"', "\\"}:
-            return "", []
-        else:
-            chunks[-1] += token
-    if depth:
-        return "", []
-    identity = chunks[0].split()
-    if not identity or len(identity) > 2 or (len(identity) == 2 and identity[1] != "1"):
+    """The server's name, and each result as written; comments removed, quotes respected.
+
+    ("", []) for what is not well formed: such a header is nobody's.
+    """
+    chunks = _without_comments(value) if len(value) <= _MAX_RESULTS else None
+    identity = chunks[0].split() if chunks else []
+    versioned = len(identity) == 2 and identity[1] == "1"
+    if chunks is None or not (len(identity) == 1 or versioned):
         return "", []
     return identity[0].strip('"').lower(), [chunk.strip() for chunk in chunks[1:]]
 
 
-def _parsed(authserv_id: str, chunks: Iterable[str]) -> list[_Result] | None:
+def _without_comments(value: str) -> list[str] | None:
+    chunks = [""]
+    depth = 0
+    for piece in _PIECE.findall(value):
+        if piece in "()":
+            depth += 1 if piece == "(" else -1
+            if depth < 0:
+                return None
+        elif depth:
+            continue
+        elif piece == ";":
+            chunks.append("")
+        elif piece in {'"', "\\"}:
+            return None
+        else:
+            chunks[-1] += piece
+    return chunks if depth == 0 else None
+
+
+def _parsed(chunks: Iterable[str]) -> list[_Result] | None:
     """The results that matter here; None where one of them is malformed.
 
     A DMARC verdict settles the matter, so that the others are then not read: parsing is most of

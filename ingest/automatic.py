@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from ingest.headers import Headers
 
 _SYSTEM_SENDER = re.compile(
-    r"^(?:mailer-daemon|postmaster|mail-daemon|mailerdaemon|mail\.daemon|mdaemon|microsoftexchange[0-9a-f]+)@"
+    r"^(?:mailer-daemon|postmaster|mail-daemon|mailerdaemon|mail\.daemon|mdaemon|"
+    r"microsoftexchange[0-9a-f]+)@"
 )
 _UNANSWERED_SENDER = re.compile(
     r"^(?:no-?_?reply|do-?not-?_?reply|noreply[\w.+-]*|notifications?|bounces?|auto-?reply|"
@@ -21,10 +22,12 @@ _UNANSWERED_SENDER = re.compile(
 )
 _OUT_OF_OFFICE = re.compile(
     r"(?i)^\W*(?:(?:re|aw|sv|vs|antw|odp|r)\s*:\s*)?\W*(?:"
-    r"out[- ]of[- ](?:the[- ])?office|automatic reply|auto(?:matic)?[- ]?(?:reply|response|antwort)\b|"
+    r"out[- ]of[- ](?:the[- ])?office|automatic reply|auto(?:matic)?[- ]?(?:reply|response|"
+    r"antwort)\b|"
     r"on (?:annual )?leave\s*:|annual leave auto|vacation (?:reply|response|notice)|holiday auto|"
     r"abwesenheit|automatische antwort|abwesend|r[ée]ponse automatique|absence du bureau|"
-    r"(?:absent|absence)\s*:|respuesta autom[áa]tica|fuera de (?:la )?oficina|resposta autom[áa]tica|"
+    r"(?:absent|absence)\s*:|respuesta autom[áa]tica|fuera de (?:la )?oficina|"
+    r"resposta autom[áa]tica|"
     r"fora do escrit[óo]rio|risposta automatica|fuori sede|fuori ufficio|automatisch antwoord|"
     r"afwezigheid|niet aanwezig|automatiskt svar|frånvaro|fraværende|autosvar|automatisk svar|"
     r"automaattinen vastaus|poissa|odpowied[źz] automatyczna|autoodpowied|automatick[áa] odpov|"

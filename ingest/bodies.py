@@ -24,7 +24,8 @@ _SAYS_NOTHING = re.compile(
     r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
 )
 _BOILERPLATE = re.compile(
-    r"(?i)mime|multi-?part|mehrteilig|mail (?:client|reader|program)|does not (?:support|understand)"
+    r"(?i)mime|multi-?part|mehrteilig|mail (?:client|reader|program)|does not (?:support|"
+    r"understand)"
 )
 _LOOKS_LIKE_HTML = re.compile(r"(?i)\A\s*(?:<!doctype html|<html[\s>]|<\?xml[^>]{0,200}>\s*<html)")
 _BOUNDARY_LINE = re.compile(r"(?m)^--(\S[^\r\n]{0,200}?)[ \t]*\r?\n(?=[!-9;-~]+:|\r?\n)")
@@ -148,7 +149,7 @@ def _children(part: Message, body: Body) -> list[Message] | None:
     if isinstance(payload, list):
         return [child for child in payload if isinstance(child, Message)]
     found = _BOUNDARY_LINE.search(payload) if isinstance(payload, str) else None
-    if found is None:
+    if found is None or not isinstance(payload, str):
         body.defects.append("multipart_without_parts")
         return None
     boundary = _bytes(found[1].removesuffix("--"))
@@ -210,14 +211,14 @@ def _chosen(pieces: list[_Piece], body: Body) -> Iterator[html.Rendered]:
             done.add(group)
         elif len(usable) == 2 and {p.kind for p in usable} == {"plain", "html"}:
             siblings = usable
-            if not _say_the_same(usable, body):
+            if not _say_the_same(usable):
                 siblings = [piece]
             else:
                 done.add(0)
         yield from _readings(siblings, body)
 
 
-def _say_the_same(pair: list[_Piece], body: Body) -> bool:
+def _say_the_same(pair: list[_Piece]) -> bool:
     """Whether text and HTML sent side by side are two forms of one text."""
     plain, marked = sorted(pair, key=lambda piece: piece.kind, reverse=True)
     words = _text_of(plain.part, Body()).split()

@@ -13,7 +13,7 @@ import re
 from ingest import transfer
 
 # Names seen in real mail that Python does not know, or knows too narrowly: the vendor's superset
-# is taken where the plain name is routinely used for it (WHATWG Encoding Standard, "names and labels").
+# is taken where the plain name is routinely used for it (WHATWG Encoding Standard, "labels").
 ALIASES = {
     "ansi_x3.4-1968": "cp1252",
     "ascii": "ascii",
@@ -230,7 +230,9 @@ _SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 
 
 def clean(text: str) -> tuple[str, tuple[str, ...]]:
-    """*text* with "\\n" line ends and no NUL, control, lone surrogate, invisible or bidi character.
+    """*text* with line feeds for line ends, and nothing in it that a reader could not see.
+
+    NULs, control characters, lone surrogates, zero-width and direction-changing characters go.
 
     Typographic spaces become plain ones silently; what else is removed is reported.
     """

@@ -40,7 +40,7 @@ DEFECTS = {
     "text_from_unknown_type": "The text was of a type that mail programs do not show.",
     "tnef_attachment": "An Outlook winmail.dat was attached; what is inside was not read.",
     "text_outside_parts": "There is text outside the parts of the message, where it is not shown.",
-    "transfer_encoding_unknown": "The transfer encoding is unknown; the bytes were read as they are.",
+    "transfer_encoding_unknown": "The transfer encoding is unknown; the bytes were read unchanged.",
     "transfer_encoding_wrong": "The declared transfer encoding was wrong.",
     "uuencoded_file": "A file was embedded in the text; it was listed as an attachment.",
 }

@@ -18,14 +18,35 @@ if TYPE_CHECKING:
 _RULE = "_" * 32  # what Outlook writes in plain text for the line above a quoted message
 
 _BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"]
-)
-_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre"])  # with an empty line around
+    (
+        "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dir",
+        "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2",
+        "h3", "h4", "h5", "h6", "header", "hr", "legend", "li", "main", "menu", "nav", "ol",
+        "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+        "ul",
+    )
+)  # fmt: skip
+# Blocks with an empty line before and after.
+_SPACED = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre"))
 _UNSEEN = frozenset(
-    ["script", "style", "head", "title", "template", "noscript", "object", "embed", "applet", "iframe", "math", "svg", "select", "textarea", "button", "base", "link", "meta", "-comment", "!doctype", "xml", "audio", "video", "canvas"]
-)
-_VOID = frozenset(["br", "hr", "img", "input", "area", "base", "col", "embed", "link", "meta", "param", "source", "track", "wbr"])
-_OPTIONAL_END = frozenset(["p", "li", "td", "th", "tr", "dd", "dt", "option", "thead", "tbody", "tfoot", "colgroup"])
+    (
+        "script", "style", "head", "title", "template", "noscript", "object", "embed", "applet",
+        "iframe", "math", "svg", "select", "textarea", "button", "base", "link", "meta",
+        "-comment", "!doctype", "xml", "audio", "video", "canvas",
+    )
+)  # fmt: skip
+_VOID = frozenset(
+    (
+        "br", "hr", "img", "input", "area", "base", "col", "embed", "link", "meta", "param",
+        "source", "track", "wbr",
+    )
+)  # fmt: skip
+_OPTIONAL_END = frozenset(
+    (
+        "p", "li", "td", "th", "tr", "dd", "dt", "option", "thead", "tbody", "tfoot",
+        "colgroup",
+    )
+)  # fmt: skip
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _ANY_TAG = re.compile(r"<[^<>]{0,10000}>")

@@ -2,9 +2,10 @@
 
 The bytes are repaired and bounded (``limits``) and parsed once by the standard library's compat32
 bytes parser, the only one that never raised over 7,900 real and malformed messages. mail-parser
-reads the header fields from that tree: its address scanner recovers damaged mailboxes and says
-where one is ambiguous, and it orders the trace. What it gets wrong is replaced: bodies, charsets,
-nested messages and attachments by ``bodies``, dates and encoded words by ``headers`` and ``charset``.
+reads the address fields from that tree, as its scanner recovers damaged mailboxes; where it and the
+standard library differ about From, the sender is not believed. What it gets wrong is replaced:
+bodies, charsets, nested messages and attachments by ``bodies``, dates and encoded words by
+``headers`` and ``charset``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What tells that quoted text begins: attribution lines, header blocks, dividers, in many languages.
+"""What tells that quoted text begins: attribution lines, header blocks, dividers.
+
+In the languages that mail programs come in.
 
 Each recogniser looks at a few lines at one place and takes time linear in them.
 """
@@ -36,7 +38,8 @@ _VERBS = (
     r"escribi[óo]|ha escrito|escreveu|ha scritto|scrisse|schreef|(?:het )?volgende geschreven|"
     r"skrev|skreiv|kirjoitti|napisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|napísal|написала?|пишет|писал|"
     r"написав|yazdı|şunu yazdı|írta|a scris|ha escrit|va escriure|je napisao|je napisal|έγραψε|"
-    r"đã viết|menulis|写道|寫道|さんは書きました|のメッセージ|님이 작성|כתב|كتب|rašė|rakstīja|kirjutas"
+    r"đã viết|menulis|写道|寫道|さんは書きました|のメッセージ|님이 작성|כתב|كتب|rašė|rakstīja|"
+    r"kirjutas"
 )
 _VERB_LINE = re.compile(
     rf"(?i)(?:{_VERBS})\b ?(?:\([a-z]\))?\s*[:：]?\s*(?:[-_*]{{2,}}\s*)?[:：]?\s*$"
@@ -46,7 +49,8 @@ _OPENING = re.compile(
     r"pada|a|la|in data|il giorno|v|на|от|у|στις|בתאריך|في|\d{4}年|在|于)\b"
 )
 _DATE = re.compile(
-    r"(?i)\b\d{1,4}\s?[./-]\s?(?:\d{1,2}|[a-zé]{3,9}\.?)\s?[./-]\s?\d{1,4}\b"  # 11/09/2026, 17-feb.-2015
+    # 11/09/2026, 17-feb.-2015
+    r"(?i)\b\d{1,4}\s?[./-]\s?(?:\d{1,2}|[a-zé]{3,9}\.?)\s?[./-]\s?\d{1,4}\b"
     r"|\b\d{1,2}(?:st|nd|rd|th|\.|º)?,?\s+(?:de\s+|di\s+)?[^\W\d]{3,12}\.?,?\s*(?:de\s+)?\d{4}\b"
     r"|\b[^\W\d]{3,12}\.?\s+\d{1,2}(?:st|nd|rd|th)?,?\s+\d{4}\b"  # April 3, 2012
     r"|\d{1,2}\s+tháng\s+\d{1,2},?\s+\d{4}|\d{4}\s*년|\d{4}年\d{1,2}月\d{1,2}日"
@@ -161,17 +165,24 @@ def _without_verb(lines: Sequence[str], index: int) -> Mark | None:
 
 _ROLES = {
     "from": r"from|von|de|da|van|fra|från|od|от|від|lähettäjä|gönderen|kimden|mittente|remitente|"
-    r"afzender|exp[ée]diteur|feladó|de la|发件人|發件人|寄件者|差出人|보낸 ?사람|de parte de|από|מאת|من",
-    "date": r"sent|date|gesendet(?: am)?|datum|envoy[ée](?: le)?|date d['’]envoi|enviado(?: em| el)?|fecha|data|inviato|"
-    r"verzonden|sendt|dato|skickat|wysłano|data wysłania|дата|отправлено|lähetetty|päivämäärä|päiväys|gönderildi|"
-    r"tarih|odesláno|elküldve|trimis|发送时间|發送日期|日期|送信日時|보낸 ?날짜|message du|ημερομηνία|ngày",
+    r"afzender|exp[ée]diteur|feladó|de la|发件人|發件人|寄件者|差出人|보낸 ?사람|de parte de|από|"
+    r"מאת|من",
+    "date": r"sent|date|gesendet(?: am)?|datum|envoy[ée](?: le)?|date d['’]envoi|enviado(?: em|"
+    r" el)?|fecha|data|inviato|"
+    r"verzonden|sendt|dato|skickat|wysłano|data wysłania|дата|отправлено|lähetetty|päivämäärä|"
+    r"päiväys|gönderildi|"
+    r"tarih|odesláno|elküldve|trimis|发送时间|發送日期|日期|送信日時|보낸 ?날짜|message du|"
+    r"ημερομηνία|ngày",
     "to": r"to|an|à|a|para|aan|til|till|do|кому|vastaanottaja|kime|komu|címzett|către|destinatario|"
     r"destinat[áa]ri[oa]|收件人|宛先|받는 ?사람|pour|προς|đến",
-    "cc": r"cc|bcc|kopie|copie(?: [àa])?|kopia|kopi|kopio|cópia|копия|副本|bilgi|dw|másolat|c\.c\.|抄送",
+    "cc": r"cc|bcc|kopie|copie(?: [àa])?|kopia|kopi|kopio|cópia|копия|副本|bilgi|dw|másolat|"
+    r"c\.c\.|抄送",
     "subject": r"subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne|temat|тема|aihe|"
     r"konu|předmět|predmet|tárgy|subiect|主题|主題|件名|제목|sujet|θέμα|re|chủ đề",
-    "other": r"reply-to|importance|priority|attachments?|organi[sz]ation|resent-from|sender|anlagen?|"
-    r"pi[èe]ces jointes|mailed-by|signed-by|message-id|received|x-mailer|mime-version|content-type|priorit[ée]t?|allegati",
+    "other": r"reply-to|importance|priority|attachments?|organi[sz]ation|resent-from|sender|"
+    r"anlagen?|"
+    r"pi[èe]ces jointes|mailed-by|signed-by|message-id|received|x-mailer|mime-version|"
+    r"content-type|priorit[ée]t?|allegati",
 }
 _FIELD = re.compile(
     r"(?i)^[>\s*_]*(?:" + "|".join(f"(?P<{role}>{names})" for role, names in _ROLES.items()) + r")"
@@ -190,47 +201,48 @@ _SOLE_ADDRESS = re.compile(r"^[^<>@]{0,80}<?[\w.+'-]{1,64}@[\w.-]{3,190}>?\s*$")
 def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
     """A block of From:, Sent:, To:, Subject: as mail programs put above what they quote.
 
-    Two fields suffice where an address is among them, else three, one of them From or a date;
-    people head lists of their own with "Date:" and "To:".
+    Two fields suffice where an address is among them, else three, one of them From; people head
+    lists of their own with "Date:" and "To:".
     """
     first = _FIELD.match(lines[index]) if len(lines[index]) <= 2_000 else None
     if first is None:
         return None
+    end, roles = _fields_from(lines, index)
+    if first["from"] and _second_field(first["value"]):
+        roles.add("date")
+    roles.discard("other")
+    block = " ".join(lines[index:end])
+    addressed = _ADDRESS.search(block) is not None
+    if not roles & {"from", "date"}:
+        return None
+    if roles == {"from"}:  # alone it is a quote's heading only where it holds nothing else
+        after_gap = index > 0 and not lines[index - 1].strip()
+        enough = after_gap and _SOLE_ADDRESS.match(first["value"]) is not None
+    elif len(roles) == 2:
+        enough = addressed or ("from" in roles and _evidence(block) >= 2)
+    else:
+        enough = addressed or "from" in roles
+    return Mark(index, end, "header") if enough else None
+
+
+def _fields_from(lines: Sequence[str], index: int) -> tuple[int, set[str]]:
+    """Where the fields that begin at *index* end, folded and wrapped lines included; their roles."""
     roles: set[str] = set()
-    address = False
-    end = at = index
-    values = 0
-    while at < min(len(lines), index + _MAX_HEADER_LINES):
-        line = lines[at]
-        field = _FIELD.match(line) if len(line) <= 2_000 else None
+    end = index
+    for at in range(index, min(len(lines), index + _MAX_HEADER_LINES)):
+        line = lines[at][:2_000]
+        field = _FIELD.match(line)
         if field is not None:
             roles |= {role for role in _ROLES if field[role]}
-            address = address or _ADDRESS.search(line) is not None
-            values += bool(field["value"].strip())
-            if at == index and field["from"] and _second_field(field["value"]):
-                roles.add("date")
             end = at + 1
         elif not line.strip(" >*"):
             if not (at + 1 < len(lines) and _FIELD.match(lines[at + 1][:2_000])):
                 break
-        elif _continues(line):
-            address = address or _ADDRESS.search(line) is not None
-            end = at + 1 if at - end < 3 else end
+        elif _continues(line) and at - end < 3:
+            end = at + 1
         elif at > end:  # two lines that are no fields: the body has begun
             break
-        at += 1
-    named = roles - {"other"}
-    dated = "date" in named or "from" in named
-    enough = len(named) >= 2 and address if dated else False
-    if not enough and len(named) == 2 and dated and "from" in named:
-        enough = _evidence(" ".join(lines[index:end])) >= 2  # a date and a time of day
-    if not enough and named == {"from"}:
-        enough = _SOLE_ADDRESS.match(first["value"]) is not None and (
-            index > 0 and not lines[index - 1].strip()
-        )
-    if enough or (len(named) >= 3 and "from" in named and values >= 2):
-        return Mark(index, end, "header")
-    return None
+    return end, roles
 
 
 def _second_field(line: str) -> bool:
@@ -245,18 +257,23 @@ def _continues(line: str) -> bool:
 # --- dividers -----------------------------------------------------------------------------------
 
 _MESSAGE_WORDS = (
-    r"(?:original(?:nachricht)?|reply|urspr(?:ü|ue)ngliche|antwort|oprindelig|opprinnelig|ursprungligt|"
-    r"original|originele|oorspronkelijk|d['’]origine|originale|mensaje|mensagem|wiadomość|оригинальное|"
+    r"(?:original(?:nachricht)?|reply|urspr(?:ü|ue)ngliche|antwort|oprindelig|opprinnelig|"
+    r"ursprungligt|"
+    r"original|originele|oorspronkelijk|d['’]origine|originale|mensaje|mensagem|wiadomość|"
+    r"оригинальное|"
     r"исходное|alkuper[äa]inen|původní|eredeti|mesaj|原始|元の|원본)"
 )
 _FORWARD_WORDS = (
     r"forwarded|weitergeleitet|transf[ée]r[ée]|r[ée]exp[ée]di[ée]|reenviad|encaminhad|inoltrat|"
-    r"doorgestuurd|videresendt|vidarebefordra|przekazan|пересылаем|пересланн|edelleenlähet|välitett|"
+    r"doorgestuurd|videresendt|vidarebefordra|przekazan|пересылаем|пересланн|edelleenlähet|"
+    r"välitett|"
     r"iletilen|přeposlan|továbbított|redirecționat|转发|轉寄|転送|전달"
 )
 _MESSAGE_NOUN = (
-    r"(?:message|mail|e-mail|nachricht|meddelelse|besked|melding|meddelande|bericht|mensaje|mensagem|"
-    r"messaggio|сообщение|письмо|wiadomość|viesti|zpráva|üzenet|mesaj[ıi]?|邮件|郵件|メッセージ|메시지)"
+    r"(?:message|mail|e-mail|nachricht|meddelelse|besked|melding|meddelande|bericht|mensaje|"
+    r"mensagem|"
+    r"messaggio|сообщение|письмо|wiadomość|viesti|zpráva|üzenet|mesaj[ıi]?|邮件|郵件|メッセージ|"
+    r"메시지)"
 )
 _DIVIDER = re.compile(
     rf"(?i)^[>\s]*[-_=*~]{{2,}}\s*(?:{_MESSAGE_WORDS}\s*{_MESSAGE_NOUN}|{_MESSAGE_NOUN}\s+"
@@ -264,8 +281,10 @@ _DIVIDER = re.compile(
 )
 _FORWARD = re.compile(
     rf"(?i)^[>\s]*[-_=*~]{{2,}}.{{0,40}}(?:{_FORWARD_WORDS}).{{0,80}}[-_=*~]{{2,}}\s*$"
-    rf"|^[>\s]*(?:begin forwarded message|anfang der weitergeleiteten|d[ée]but du message|inizio messaggio|"
-    rf"inicio del mensaje|begin doorgestuurd|in[íi]cio da mensagem|vidarebefordrat brev|start på videresendt)"
+    rf"|^[>\s]*(?:begin forwarded message|anfang der weitergeleiteten|d[ée]but du message|"
+    rf"inizio messaggio|"
+    rf"inicio del mensaje|begin doorgestuurd|in[íi]cio da mensagem|vidarebefordrat brev|"
+    rf"start på videresendt)"
     rf"[^:]{{0,40}}[:：]\s*$"
 )
 #: A line that only divides: what Outlook, lists and gateways draw.
@@ -282,11 +301,12 @@ def divider_at(lines: Sequence[str], index: int) -> Mark | None:
 
 
 _VERB_ENDS = (
-    "wrote", "writes", "sent", "said", "written", "schrieb", "geschrieben", "écrit", "ecrit", "scritto",
-    "escribió", "escribio", "escrito", "escreveu", "scrisse", "schreef", "skrev", "skreiv", "kirjoitti",
-    "napisał", "napisała", "napisał(a)", "napsal", "napsala", "написал", "написала", "пишет", "писал",
-    "написав", "yazdı", "írta", "scris", "escrit", "escriure", "napisao", "έγραψε", "viết", "menulis",
-    "写道", "寫道", "さんは書きました", "のメッセージ", "작성", "כתב", "كتب", "rašė", "rakstīja", "kirjutas",
+    "wrote", "writes", "sent", "said", "written", "schrieb", "geschrieben", "écrit", "ecrit",
+    "scritto", "escribió", "escribio", "escrito", "escreveu", "scrisse", "schreef", "skrev",
+    "skreiv", "kirjoitti", "napisał", "napisała", "napisał(a)", "napsal", "napsala", "написал",
+    "написала", "пишет", "писал", "написав", "yazdı", "írta", "scris", "escrit", "escriure",
+    "napisao", "έγραψε", "viết", "menulis", "写道", "寫道", "さんは書きました", "のメッセージ",
+    "작성", "כתב", "كتب", "rašė", "rakstīja", "kirjutas",
 )  # fmt: skip
 
 

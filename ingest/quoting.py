@@ -24,8 +24,10 @@ _WRAPPED_AT = 60  # characters from which a quoted line may have been wrapped by
 _LINK_ONLY = re.compile(r"^\s*[<(\[]https?://\S+[>)\]]\s*>?\s*$|^\s*>?\s*<mailto:[^>]*>\s*>?$")
 _OPEN_LINK = re.compile(r"[<(\[]https?://[^\s>)\]]*$")
 _ANSWERS_INSIDE = re.compile(
-    r"(?i)\b(?:see|my|find|answer(?:s|ed)?|repl(?:y|ies|ied)|comments?|respon[ds]\w*|notes?|added)\b[^.\n]{0,60}"
-    r"\b(?:below|in ?-?line|in (?:red|blue|green|bold|caps|capitals|colou?r)|in the text|between the lines|underneath|under each)\b"
+    r"(?i)\b(?:see|my|find|answer(?:s|ed)?|repl(?:y|ies|ied)|comments?|respon[ds]\w*|notes?|"
+    r"added)\b[^.\n]{0,60}"
+    r"\b(?:below|in ?-?line|in (?:red|blue|green|bold|caps|capitals|colou?r)|in the text|"
+    r"between the lines|underneath|under each)\b"
 )
 _LIST_FOOTER = re.compile(r"(?i)mailing list|unsubscribe|listinfo|groups\.google\.com")
 _MANY_BLANKS = re.compile(r"\n{3,}")
@@ -160,7 +162,7 @@ class _Paper:
     def mark_continuations(self) -> None:
         """Ends of quoted lines that a gateway wrapped, and links it put on lines of their own.
 
-        An answer looks different: it follows a blank line, or a quoted line that had come to its end.
+        An answer looks different: it follows a blank line, or a quoted line that had ended.
         """
         for index in range(1, len(self.lines)):
             if not self._is_new(index) or self.roles[index - 1] != "quoted":

@@ -17,82 +17,115 @@ _MAX_NOTICE_LINES = 60
 _MAX_BLOCK = 8_000  # characters of a paragraph that are looked at
 
 _PHONE = re.compile(
-    r"(?:\+|\b0|\(0?)\d[\d\s().-]{6,}\d\b|(?i:\b(?:tel|phone|mob(?:ile)?|fax|t|m|f|ph)\b\.?:?\s*[+(]?\d)|\(\d{3}\)\s?\d{3}"
+    r"(?:\+|\b0|\(0?)\d[\d\s().-]{6,}\d\b|(?i:\b(?:tel|phone|mob(?:ile)?|fax|t|m|f|"
+    r"ph)\b\.?:?\s*[+(]?\d)|\(\d{3}\)\s?\d{3}"
 )
 _LINK = re.compile(
     r"(?i)\bhttps?://|\bwww\.|[\w.+-]+@[\w-]+\.\w|\b[\w-]+\.(?:example|co\.uk|com|org|net|uk)\b"
 )
 _CREDENTIAL = re.compile(
     r"\b(?:MBACP|BACP|UKCP|BABCP|HCPC|BPS|NCPS|NCS|COSCA|BPC|ACAT|ACC|UKAHPP|IACP|AFT|CPsychol|"
-    r"DClinPsych?|DClinPsy|PsychD|PhD|Ph\.D|MSc|MA|BSc|BA|PGDip|MBPsS|FBACP|RMN|RGN|MRCPsych|EMDR Europe|"
+    r"DClinPsych?|DClinPsy|PsychD|PhD|Ph\.D|MSc|MA|BSc|BA|PGDip|MBPsS|FBACP|RMN|RGN|MRCPsych|"
+    r"EMDR Europe|"
     r"Dipl?\.|reg\.|Reg\.|Accred|accredited|Accredited|registered|Registered|Registrant|Snr)\b"
 )
 _TITLE = re.compile(
-    r"(?i)\b(?:counsell(?:or|ing)|psychotherap(?:ist|y|eut\w*)|therap(?:ist|y|ies|eut\w*)|psychologist|"
-    r"psychiatrist|supervisor|director|manager|administrator|officer|assistant|practice|consult(?:ant|ing)|"
+    r"(?i)\b(?:counsell(?:or|ing)|psychotherap(?:ist|y|eut\w*)|therap(?:ist|y|ies|eut\w*)|"
+    r"psychologist|"
+    r"psychiatrist|supervisor|director|manager|administrator|officer|assistant|practice|"
+    r"consult(?:ant|ing)|"
     r"practitioner|coach|team|president|ceo|founder|coordinator|resourcer|engineer|developer|"
     r"pronouns|she/her|he/him|they/them|mobile|office|street|road|clinic|centre|rooms?|online|"
     r"ltd|llp|inc|gmbh|limited|hours|mon|tues?|weds?|thurs?|fri|appointments?)\b"
 )
 _PROSE = re.compile(
-    r"(?i)\b(?:i(?!\))|i'm|i've|i'd|i'll|we|we're|we've|you|he|he's|she|she's|they|him|her|it|it's|me|my|please|pls|could|can|"
-    r"would|will|have|has|had|was|were|don't|isn't|want|wants|need|needs|told|cancel|know|if|because|but)\b"
+    r"(?i)\b(?:i(?!\))|i'm|i've|i'd|i'll|we|we're|we've|you|he|he's|she|she's|they|him|her|it|"
+    r"it's|me|my|please|pls|could|can|"
+    r"would|will|have|has|had|was|were|don't|isn't|want|wants|need|needs|told|cancel|know|if|"
+    r"because|but)\b"
 )
 # Legal and list notices: the one kind of prose that is nobody's. Only phrases that a person writing
 # about a client does not use; what names a person ("she", "my") is never a notice.
 _NOTICE = re.compile(
-    r"(?i)\b(?:(?:are|is|be|strictly|private and|contain\w*|may be) confidential|intended (?:recipient|solely|only)|"
-    r"legally privileged|disclaimer|unsubscribe|received this (?:e-?mail|message|communication) (?:in error|because)|"
-    r"(?:you are receiv|you receive|you get) (?:this|these|ing this)|consider the environment|before (?:you )?print|"
-    r"registered (?:office|company|charity)|registered in (?:england|scotland|wales|ireland)|company (?:number|no)|"
-    r"privacy (?:notice|policy)|manage (?:your )?preferences|mailing list|in an emergency|not monitored|"
+    r"(?i)\b(?:(?:are|is|be|strictly|private and|contain\w*|may be) confidential|"
+    r"intended (?:recipient|solely|only)|"
+    r"legally privileged|disclaimer|unsubscribe|received this (?:e-?mail|message|"
+    r"communication) (?:in error|because)|"
+    r"(?:you are receiv|you receive|you get) (?:this|these|ing this)|consider the environment|"
+    r"before (?:you )?print|"
+    r"registered (?:office|company|charity)|registered in (?:england|scotland|wales|ireland)|"
+    r"company (?:number|no)|"
+    r"privacy (?:notice|policy)|manage (?:your )?preferences|mailing list|in an emergency|"
+    r"not monitored|"
     r"riservat[eio]|vertraulich|confidentiels?|mailman/listinfo)\b|\bconfidential\W*$"
 )
 _ABOUT_PEOPLE = re.compile(
-    r"(?i)\b(?:i|i['’](?:m|ve|d|ll)|she|he|her|him|his|hers|my|me|client|clients|cancel|refer|HT-?\d+)\b"
+    r"(?i)\b(?:i|i['’](?:m|ve|d|ll)|she|he|her|him|his|hers|my|me|client|clients|cancel|refer|"
+    r"HT-?\d+)\b"
 )
 _MOBILE = re.compile(
     r"(?i)^\W{0,3}(?:sent|written|posted) (?:wirelessly )?(?:from|via|with|on|using) "
     r"(?:my |the |a |an )?(?:[\w'’.+-]+ ){0,6}?"
-    r"(?:i?phone|ipad|android|blackberry|mobile|smartphone|phone|tablet|samsung|galaxy|huawei|xiaomi|nokia|pixel|htc|wiko|"
-    r"outlook|yahoo|mailbox|mail|gmail|typeapp|sparrow|acompli|device|proton\w*|windows \d+|surface|bluemail|spark|ios|tutanota)\b"
+    r"(?:i?phone|ipad|android|blackberry|mobile|smartphone|phone|tablet|samsung|galaxy|huawei|"
+    r"xiaomi|nokia|pixel|htc|wiko|"
+    r"outlook|yahoo|mailbox|mail|gmail|typeapp|sparrow|acompli|device|proton\w*|windows \d+|"
+    r"surface|bluemail|spark|ios|tutanota)\b"
     r"(?![^\n]*\b(?:is|are|was|so|and|because|but|i)\b)[^\n]{0,60}$"
     r"|^\W{0,3}sent from (?:my )?[A-Z]\w+(?: [A-Z0-9][\w.+-]*){0,4}[.!]?$"
     r"|^\W{0,3}get outlook for (?:ios|android|mac)\b.{0,80}$"
-    r"|^\W{0,3}(?:envoy[ée] (?:de|depuis|à partir de|sans fil)|gesendet (?:von|mit)|von meinem|diese nachricht wurde von|"
-    r"inviato da|enviado (?:desde|do|de|a partir)|verzonden (?:vanaf|met|via)|verstuurd vanaf|skickat från|sendt fra|"
-    r"lähetetty|wysłane z|wysłano z|отправлено (?:с|из)|odesláno z|trimis de pe|telefonumdan|从我的|iphoneから送信|我的 ?iphone)\b.{0,100}$"
+    r"|^\W{0,3}(?:envoy[ée] (?:de|depuis|à partir de|sans fil)|gesendet (?:von|mit)|von meinem|"
+    r"diese nachricht wurde von|"
+    r"inviato da|enviado (?:desde|do|de|a partir)|verzonden (?:vanaf|met|via)|verstuurd vanaf|"
+    r"skickat från|sendt fra|"
+    r"lähetetty|wysłane z|wysłano z|отправлено (?:с|из)|odesláno z|trimis de pe|telefonumdan|"
+    r"从我的|iphoneから送信|我的 ?iphone)\b.{0,100}$"
     r"|^\W{0,3}(?:sent via|via mobile|sent with|typed on)\b.{0,50}$"
 )
 _APOLOGY = re.compile(
-    r"(?i)^\W*(?:please )?(?:excuse|forgive|apolog(?:ies|ise) for)\b.{0,60}\b(?:typos?|brevity|spelling)\b.{0,40}$"
+    r"(?i)^\W*(?:please )?(?:excuse|forgive|apolog(?:ies|ise) for)\b.{0,60}\b(?:typos?|brevity|"
+    r"spelling)\b.{0,40}$"
 )
 _BANNER = re.compile(
-    r"(?i)^\W*(?:\[?(?:caution|warning|attention|external(?: e-?mail| sender| message)?|notice|important)\]?\s*[:!-]\W*)*"
-    r"(?:\[?external\]?\W*$|caution\W*$|external (?:e-?mail|sender|message)\b|(?:this|the)? ?(?:e-?mail|message) "
-    r"(?:originated|was sent|is|has been sent|came|has come|comes) from (?:an? )?(?:outside|external)|"
+    r"(?i)^\W*(?:\[?(?:caution|warning|attention|external(?: e-?mail| sender| message)?|notice|"
+    r"important)\]?\s*[:!-]\W*)*"
+    r"(?:\[?external\]?\W*$|caution\W*$|external (?:e-?mail|sender|message)\b|(?:this|"
+    r"the)? ?(?:e-?mail|message) "
+    r"(?:originated|was sent|is|has been sent|came|has come|comes) from (?:an? )?(?:outside|"
+    r"external)|"
     r"(?:you|some people who received this message) don['’]t often get e?-?mail from|"
     r"(?:do not|don['’]t|never) (?:click|open|follow|reply)\b.{0,80}(?:link|attachment)|"
-    r"(?:please )?(?:use caution|exercise caution|be careful|think before)\b.{0,80}(?:link|attachment|open|click)|"
-    r"learn why this is important|unless you (?:recogni[sz]e|trust|know)|and know the content is safe)"
+    r"(?:please )?(?:use caution|exercise caution|be careful|think before)\b.{0,80}(?:link|"
+    r"attachment|open|click)|"
+    r"learn why this is important|unless you (?:recogni[sz]e|trust|know)|"
+    r"and know the content is safe)"
 )
 _CAUTION_START = re.compile(
-    r"(?i)^\W*(?:caution|\[?external\]?|warning|attention)\b[^a-z]{0,4}.{0,200}\b(?:outside|external|originated|organi[sz]ation|attachments?|links?)\b"
+    r"(?i)^\W*(?:caution|\[?external\]?|warning|attention)\b[^a-z]{0,4}.{0,200}\b(?:outside|"
+    r"external|originated|organi[sz]ation|attachments?|links?)\b"
 )
 
 SIGN_OFF = re.compile(
-    r"(?i)^\W*(?:(?:with|my|our|and|all|the|very|many|kind(?:est)?|best|warm(?:est)?|good|every|sincere(?:st)?|"
-    r"much|lots of|so|again|in|yours|thanks?|thank you|thx|ta|a|of|love|cheers|regards?|wishes|wish|rgds|"
-    r"sincerely|faithfully|truly|respectfully|cordially|greetings|warmth|appreciation|advance|muchly|"
+    r"(?i)^\W*(?:(?:with|my|our|and|all|the|very|many|kind(?:est)?|best|warm(?:est)?|good|every|"
+    r"sincere(?:st)?|"
+    r"much|lots of|so|again|in|yours|thanks?|thank you|thx|ta|a|of|love|cheers|regards?|wishes|"
+    r"wish|rgds|"
+    r"sincerely|faithfully|truly|respectfully|cordially|greetings|warmth|appreciation|advance|"
+    r"muchly|"
     r"everyone|team|hug|xx?|x|you|for now|bw|kr|mvh|mfg|lg|vg|br|"
-    r"viele|grüße|gruß|freundlichen|mit|beste|liebe|herzliche|cordialement|bien|à|vous|saludos|cordiales|un|abrazo|"
-    r"cordiali|saluti|met|vriendelijke|groet|groeten|med|vennlig|vänlig|hilsen|hälsning|hälsningar|venlig|pozdrawiam|"
-    r"serdecznie|atentamente|atenciosamente|obrigad[oa]|gracias|merci|grazie|danke|mange|takk|tack|tak)\b[\s,.!&–-]*)+\W*$"
+    r"viele|grüße|gruß|freundlichen|mit|beste|liebe|herzliche|cordialement|bien|à|vous|saludos|"
+    r"cordiales|un|abrazo|"
+    r"cordiali|saluti|met|vriendelijke|groet|groeten|med|vennlig|vänlig|hilsen|hälsning|"
+    r"hälsningar|venlig|pozdrawiam|"
+    r"serdecznie|atentamente|atenciosamente|obrigad[oa]|gracias|merci|grazie|danke|mange|takk|"
+    r"tack|tak)\b[\s,.!&–-]*)+\W*$"
 )
 _NAME_WORD = r"(?:[A-ZÀ-ÖØ-ÞŁŚŻŹĆÓĘĄА-Я][\w'’.-]*|de|van|der|von|al|el|bin|la|le|du|di|da|del|ap|ó)"
 _NAME_LINE = re.compile(
-    rf"^\W{{0,2}}(?:(?:Dr|Mr|Mrs|Ms|Prof|Revd?|Miss)\.? )?{_NAME_WORD}(?:[ -]{_NAME_WORD}){{0,4}}[.,]?$"
+    rf"^\W{{0,2}}(?:(?:Dr|Mr|Mrs|Ms|Prof|Revd?|"
+    rf"Miss)\.? )?{_NAME_WORD}(?:[ -]{_NAME_WORD}){{0,4}}[.,]?$"
 )
+_AFTER_NAME = re.compile(r"[,|(–-]| {2,}")
+_LIST_ITEM = re.compile(r"\s*(?:[-*•]|\d+[.)])\s")
 _DASH_NAME = re.compile(r"^\s*[-–—]\s?[^\W\d][\w.'’]{1,20}(?: [A-Z][\w.'’-]{1,20})?[.,!]?\s*$")
 
 
@@ -108,7 +141,9 @@ def banner_end(lines: Sequence[str]) -> int:
         words = line.strip(" \t*-_=|#>[]")
         if not words:
             continue
-        if (len(line) <= 600 and (_BANNER.match(line) or _CAUTION_START.match(line))) or (end and end == index and _continues_banner(line)):
+        if (len(line) <= 600 and (_BANNER.match(line) or _CAUTION_START.match(line))) or (
+            end and end == index and _continues_banner(line)
+        ):
             end = index + 1
         else:
             break
@@ -144,7 +179,7 @@ def start(
 
 
 def _delimiter(lines: Sequence[str], lowest: int, end: int) -> tuple[int | None, bool]:
-    """The topmost delimiter with nothing but signature under it, and whether one had prose under it."""
+    """The topmost delimiter with only signature under it, and whether one had prose under it."""
     doubtful = False
     filled = _last_filled(lines, lowest, end)
     for place, index in enumerate(filled):
@@ -229,7 +264,7 @@ def _first_filled(lines: Sequence[str], at: int, end: int) -> int:
 
 
 def _within(paragraph: Sequence[str], sender: str, *, is_first: bool) -> int | None:
-    """Where in the last paragraph so far the signature begins: 0 for all of it, None for nowhere."""
+    """Where in the last paragraph so far a signature begins: 0 for all of it, None for nowhere."""
     if _is_block(paragraph, sender) and not is_first:
         return 0
     for offset in range(max(1, len(paragraph) - _MAX_SIGNATURE_LINES - 2), len(paragraph)):
@@ -248,33 +283,38 @@ def _within(paragraph: Sequence[str], sender: str, *, is_first: bool) -> int | N
 
 
 def _is_block(paragraph: Sequence[str], sender: str) -> bool:
-    """Whether a paragraph can only be signature: short lines, no prose, and a positive sign."""
+    """Whether a paragraph can only be signature: a notice, or short lines with a positive sign."""
     if len(paragraph) > _MAX_NOTICE_LINES:
         return False
     text = " ".join(paragraph)[:_MAX_BLOCK]
     if _NOTICE.search(text):
         return not _ABOUT_PEOPLE.search(text)
-    if not paragraph or len(paragraph) > _MAX_SIGNATURE_LINES:
-        return False
-    if any(
-        len(line) > 110 or _is_prose(line) or line.rstrip().endswith(("?", ":"))
-        for line in paragraph
-    ):
-        return False
-    if SIGN_OFF.match(paragraph[0]):
-        return False
+    return not _reads_as_text(paragraph) and _is_signed(paragraph, text, sender)
+
+
+def _reads_as_text(paragraph: Sequence[str]) -> bool:
+    """Prose, a question, a list, a heading or a closing: the sender's own, whatever else it has."""
+    return (
+        len(paragraph) > _MAX_SIGNATURE_LINES
+        or any(
+            len(line) > 110 or _is_prose(line) or line.rstrip().endswith(("?", ":"))
+            for line in paragraph
+        )
+        or SIGN_OFF.match(paragraph[0]) is not None
+        or (_LIST_ITEM.match(paragraph[0]) is not None and not _DASH_NAME.match(paragraph[0]))
+    )
+
+
+def _is_signed(paragraph: Sequence[str], text: str, sender: str) -> bool:
     if all(is_mobile(line) for line in paragraph):
         return True
     if len(paragraph) == 1 and _DASH_NAME.match(paragraph[0]):
         return True
-    if re.match(r"\s*(?:[-*•]|\d+[.)])\s", paragraph[0]):
-        return False
-    if _full_name(paragraph[0], sender):
+    first = paragraph[0].strip()
+    if _full_name(first, sender):
         # A name alone closes a letter as often as it signs one: it stays the sender's own.
-        return len(paragraph) > 1 or _NAME_LINE.match(paragraph[0].strip()) is None
-    named = (
-        _NAME_LINE.match(re.split(r"[,|(–-]| {2,}", paragraph[0].strip())[0].strip()) is not None
-    )
+        return len(paragraph) > 1 or _NAME_LINE.match(first) is None
+    named = _NAME_LINE.match(_AFTER_NAME.split(first)[0].strip()) is not None
     signs = sum(bool(p.search(text)) for p in (_PHONE, _LINK, _CREDENTIAL, _TITLE))
     return named and signs >= (1 if len(paragraph) > 1 or _CREDENTIAL.search(text) else 2)
 
