@@ -8,15 +8,17 @@ notes; https://www.sqlite.org/pragma.html#pragma_synchronous).
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -158,17 +160,16 @@ def _open_sqlite(url: URL, wait: float) -> Database:
 
 
 def _settle_sqlite(connection: DBAPIConnection, path: Path, wait: float) -> None:
-    milliseconds = int(wait * 1000)
+    cursor = connection.cursor()
     wanted = {
-        "busy_timeout": milliseconds,
+        "busy_timeout": int(wait * 1000),
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
         "foreign_keys": 1,
         "secure_delete": 1,
     }
-    cursor = connection.cursor()
     for pragma, value in wanted.items():
-        cursor.execute(f"PRAGMA {pragma}={value}")
+        _set_pragma(cursor, pragma, value, wait)
         cursor.execute(f"PRAGMA {pragma}")
         found = cursor.fetchall()
         if [*map(tuple, found)] != [(value,)]:
@@ -177,6 +178,21 @@ def _settle_sqlite(connection: DBAPIConnection, path: Path, wait: float) -> None
                 f"database {path} cannot be used safely: {pragma} stays {found[0][0]!r}"
             )
     cursor.close()
+
+
+def _set_pragma(cursor: DBAPICursor, pragma: str, value: object, wait: float) -> None:
+    # Several programs that open a new file at once all switch it to WAL, and for that alone SQLite
+    # does not wait by itself.
+    deadline = monotonic() + wait
+    while True:
+        try:
+            cursor.execute(f"PRAGMA {pragma}={value}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def _open_postgres(url: URL, wait: float) -> Database:

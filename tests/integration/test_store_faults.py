@@ -2,17 +2,19 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from services.postgres import running_postgres
+from services import missing
+from services.postgres import Postgres, running_postgres
 from sqlalchemy import text
 from store_samples import NOW, SOURCE, email, key, outcome, raw_message
 
@@ -229,23 +231,41 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next_ones(
     assert_whole(store, 40)
 
 
+def test_overlapping_runs_share_out_the_work_without_doubling_any(
+    store: Store, store_url: str
+) -> None:
+    with ExitStack() as stack:
+        runs = [stack.enter_context(running(store_url)) for _ in range(4)]
+        told = [process.communicate(timeout=120) for process in runs]
+
+    for output, errors in told:
+        assert output.endswith("done\n") or "LeaseHeldError" in errors
+    assert any(output.endswith("done\n") for output, _ in told)
+    assert_whole(store, 40)
+
+
+def under_strace(url: str, program: str, call: str, fault: str) -> subprocess.CompletedProcess[str]:
+    """Run *program* with *fault* injected into the system call *call*."""
+    strace = shutil.which("strace")
+    if strace is None:
+        missing("strace", "strace")
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    return subprocess.run(
+        [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+         f"inject={call}:{fault}", sys.executable, "-c", program, url],
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_sqlite_survives_a_kill_at_each_write_of_a_commit(tmp_path: Path, call: str) -> None:
-    strace = Path("/usr/bin/strace")
-    if not strace.exists():
-        pytest.skip("strace is not installed")
+    # A slice: the campaign takes every number.
     url = f"sqlite:///{tmp_path / 'killed.sqlite3'}"
     open_store(url).close()
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     kills = 0
     for number in range(1, 200, 17):
-        inject = f"inject={call}:signal=SIGKILL:when={number}"
-        done = subprocess.run(
-            [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject,
-             sys.executable, "-c", RUN, url],
-            env=environment, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+        done = under_strace(url, RUN, call, f"signal=SIGKILL:when={number}")
         kills += done.returncode != 0
         with open_store(url) as store:
             assert_whole(store)
@@ -255,6 +275,72 @@ def test_sqlite_survives_a_kill_at_each_write_of_a_commit(tmp_path: Path, call: 
     with open_store(url) as store:
         assert_whole(store)
     assert kills
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "error", "line"),
+    [
+        ("pwrite64", "ENOSPC", "cannot grow: no space is left on the disk"),
+        ("fdatasync", "EIO", "could not be read or written: the disk reports an error"),
+    ],
+)
+def test_a_failing_disk_ends_the_run_with_its_cause_and_nothing_torn(
+    tmp_path: Path, call: str, error: str, line: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'failing.sqlite3'}"
+    open_store(url).close()
+
+    done = under_strace(url, RUN, call, f"error={error}:when=14+")
+
+    assert done.returncode == 1
+    assert line in done.stderr
+    with open_store(url) as store:
+        assert_whole(store)
+        assert store.counts().messages < 40
+
+
+@pytest.mark.slow
+def test_a_migration_killed_at_any_write_is_done_by_the_next_start(tmp_path: Path) -> None:
+    program = "import sys; from store import open_store; open_store(sys.argv[1]).close()"
+    kills = 0
+    for number in range(1, 60, 6):
+        url = f"sqlite:///{tmp_path / f'{number}.sqlite3'}"
+        kills += (
+            under_strace(url, program, "pwrite64", f"signal=SIGKILL:when={number}").returncode != 0
+        )
+
+        with open_store(url) as store:
+            assert store.counts().messages == 0
+
+    assert kills > 1
+
+
+@pytest.mark.postgres
+def test_a_batch_whose_connection_is_ended_is_stored_by_the_next(postgres: Postgres) -> None:
+    raw = raw_message(1)
+    with open_store(postgres.database()) as store:
+        store.keep_raw([raw])
+
+        def lose_the_connection() -> None:
+            with store.batch(now=NOW) as batch:
+                batch.add(raw.key, raw.digest, email(1), [outcome()])
+                with store._database.writing() as other:
+                    other.execute(
+                        text(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                        )
+                    )
+
+        with pytest.raises(StoreError, match=r"cannot be reached|stopped"):
+            lose_the_connection()
+        assert store.known([raw.key]) == set()
+
+        with store.batch(now=NOW) as batch:
+            batch.add(raw.key, raw.digest, email(1), [outcome()])
+            batch.advance(Cursor(SOURCE, "INBOX", 7, 1))
+        assert_whole(store, 1)
 
 
 @pytest.mark.postgres
