@@ -47,6 +47,8 @@ _ORGANISATIONS: Final = frozenset((
     "reception", "rooms", "secretary", "service", "services", "support", "team", "therapies",
     "therapist", "therapy", "wellbeing",
 ))  # fmt: skip
+#: What may be echoed as a name to whoever the From header names: letters, and no link or markup.
+_GIVEN_NAME: Final = re.compile(r"[^\W\d_]{1,30}(?:['’\-][^\W\d_]{1,30}){0,3}")
 _KEPT_REFERENCES: Final = 20
 _SUBJECT_LENGTH: Final = 200
 
@@ -252,10 +254,10 @@ def greeting(name: str) -> str:
         return "Hello"
     title = words[0].rstrip(".") if words[0].rstrip(".").lower() in _TITLES else ""
     rest = words[1:] if title else words
-    if title and len(rest) == 1:
-        return f"Dear {title} {_cased(rest[0])}"
     first = next((w for w in rest if len(w.strip(".")) > 1), "")
-    return f"Dear {_cased(first)}" if first and first[0].isalpha() else "Hello"
+    if not _GIVEN_NAME.fullmatch(first):
+        return "Hello"
+    return f"Dear {title} {_cased(first)}" if title and len(rest) == 1 else f"Dear {_cased(first)}"
 
 
 _TITLES: Final = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "rev"])

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
 from casework import an_email, shipped_wording
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from triage.deadlines import OfficeHours
 from triage.policy import decide
@@ -131,10 +134,27 @@ def test_a_chat_without_an_address_still_gets_text_to_copy():
         ("info@clinic.example", "Hello"),
         ("", "Hello"),
         ("123", "Hello"),
+        ("http://win.example/now", "Hello"),
+        ("<b>Marian</b>", "Hello"),
     ],
 )
 def test_people_are_greeted_as_they_would_expect(name, begins):
     assert greeting(name) == begins
+
+
+@given(st.text(max_size=60))
+def test_whatever_the_name_the_greeting_is_one_plain_line(name):
+    assert re.fullmatch(r"Hello|Dear (\w+ )?[\w'’\-]+", greeting(name))
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_written_as_client_or_subject_the_draft_is_one_letter(client, subject):
+    reply = draft(an_email(subject=subject), replace(ASKED, client_ref=client))
+
+    assert reply.body.startswith("Dear Marian,\n")
+    assert reply.body.endswith("Kind regards,\nThe support team\n")
+    assert len(reply.subject.splitlines()) == 1
 
 
 def test_no_clinical_detail_is_repeated():
