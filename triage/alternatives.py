@@ -44,12 +44,14 @@ _Needs = Mapping[str, tuple[str, ...]]
 def rank(request: Request, facts: CaseFacts, directory: Directory) -> tuple[Alternative, ...]:
     """The three best therapists open to new clients, best first; () where nobody asks for any.
 
-    Asked for by a referral, or where the message asks the team to find somebody. Left out are the
+    Asked for by a referral, or where the message asks the team to find somebody, and only once it
+    is known whose client it is. Left out are the
     therapist themself, colleagues who share an administrator with them where a conflict of interest
     is the reason, those with the very gap that is the reason, and those who fit in nothing. Equal
     scores are ordered by therapist id.
     """
-    if request.kind != "referral" and not request.alternatives_requested:
+    wanted = request.kind == "referral" or request.alternatives_requested
+    if not wanted or facts.therapist is None:
         return ()
     needs = _needs(request)
     found = [
@@ -87,9 +89,9 @@ def _offered(therapist: Therapist) -> dict[str, frozenset[str]]:
 def _tied(therapist: Therapist, request: Request, facts: CaseFacts) -> bool:
     """The therapist themself, or too close to them for the reason given."""
     own = facts.therapist
-    if own is None:
-        return False
-    if therapist.therapist_id == own.therapist_id:
+    if own is None or therapist.therapist_id == own.therapist_id:
+        return True
+    if facts.session and therapist.therapist_id == facts.session.therapist_id:
         return True
     shares_office = not set(therapist.delegates).isdisjoint(own.delegates)
     return "conflict_of_interest" in request.fit_reasons and shares_office

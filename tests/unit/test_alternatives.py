@@ -88,3 +88,9 @@ def test_nobody_is_suggested_where_nobody_asked():
 
 def test_without_any_stated_need_nobody_can_be_suggested():
     assert ranked(Request("referral")) == ()
+
+
+def test_until_it_is_known_whose_client_it_is_nobody_is_suggested():
+    registry = Registry(therapists=(OWN, BEST))
+
+    assert rank(ASKED, replace(FACTS, therapist=None), registry) == ()
