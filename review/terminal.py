@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ingest.parsing import CAUSES
+from ingest.limits import CAUSES as UNREADABLE
 from store import CaseRow, CaseStory, ImportReport, Quarantined, Tally
 from triage.records import Client, Directory, Email, Finding, Part, Request, request_fields
 
@@ -49,6 +49,15 @@ MISSING: Final[Mapping[str, str]] = {
     "low_confidence": "reading unsure",
     "contradiction": "findings disagree",
 }
+
+#: Why a message is in quarantine, in words: what the parser says, and what happened before it.
+CAUSES: Final[Mapping[str, str]] = {
+    **UNREADABLE,
+    "oversize": "The message is larger than `max_message_bytes`; it was left on the server.",
+    "unfetchable": "The server or file system refused to give the message, however often asked.",
+    "killed_reader": "Reading the message killed the process at work on it, twice.",
+}
+_BUG: Final = "A bug of ours came to light; the message is kept and can be retried after a fix."
 
 _STATE_STYLE: Final[Mapping[str, str]] = {
     "ready": "bold green",
@@ -261,7 +270,7 @@ def print_explained(
     """A message with its evidence highlighted, and what is understood of it."""
     console.rule(Text(file))
     if not isinstance(email, Email):
-        console.print(Text(f"cannot be read: {CAUSES.get(email, email)}", style="bold red"))
+        console.print(Text(f"cannot be read: {CAUSES.get(email, _BUG)}", style="bold red"))
         return
     console.print(email_panel(email, [f for request in requests for f in request.findings]))
     for request in requests:
@@ -275,8 +284,8 @@ def print_quarantine(console: Console, found: Iterable[Quarantined]) -> None:
         table.add_column(column)
     for item in found:
         since = f"{item.quarantined_at.astimezone(LONDON):%d %b %H:%M}"
-        meaning = CAUSES.get(item.cause, item.detail)
-        table.add_row(item.digest[:12], since, item.cause, meaning, str(item.attempts))
+        meaning = CAUSES.get(item.cause, _BUG)
+        table.add_row((item.digest or "")[:12], since, item.cause, meaning, str(item.attempts))
     table.title = f"quarantine ({table.row_count})"
     console.print(table)
 

@@ -1,0 +1,65 @@
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from worker_jobs import double, double_or_die, process_id
+
+from ingest.workers import CHUNK, Workers, process_pool
+
+POOL = partial(process_pool, 1)
+
+
+def test_what_comes_back_is_in_the_order_of_what_was_given() -> None:
+    numbers = list(range(3 * CHUNK + 7))
+
+    with Workers(double, lambda _: -1, POOL) as workers:
+        first, second = workers.start(numbers), workers.start(numbers[:3])
+
+        assert first() == [2 * number for number in numbers]
+        assert second() == [0, 2, 4]
+
+
+def test_a_message_that_kills_its_worker_is_given_up_and_the_others_go_on() -> None:
+    with Workers(double_or_die, lambda item: f"gave up on {item}", POOL) as workers:
+        found = workers.start([1, 2, -3, 4])()
+        later = workers.start([5])()
+
+    assert found == [2, 4, "gave up on -3", 8]
+    assert later == [10]
+
+
+def test_nothing_starts_before_the_first_message() -> None:
+    started = []
+
+    with Workers(double, lambda _: -1, lambda: started.append(1) or POOL()) as workers:
+        assert workers.start([])() == []
+
+    assert started == []
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    program = (
+        "import os, signal, sys; sys.path.insert(0, 'tests')\n"
+        "from worker_jobs import process_id\n"
+        "from ingest.workers import process_pool\n"
+        "if __name__ == '__main__':\n"
+        "    print(process_pool(1).submit(process_id, [1]).result()[0], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    worker = int(done.stdout)
+
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert not Path(f"/proc/{worker}").exists()
+    assert process_id([1]) == [os.getpid()]

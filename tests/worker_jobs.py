@@ -1,0 +1,20 @@
+"""What test workers are given to do; here, since a worker must be able to import it."""
+
+import os
+import signal
+from collections.abc import Sequence
+
+
+def double(numbers: Sequence[int]) -> list[int]:
+    return [2 * number for number in numbers]
+
+
+def double_or_die(numbers: Sequence[int]) -> list[int]:
+    """Die as by the kernel's hand over any negative number."""
+    if any(number < 0 for number in numbers):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(numbers)
+
+
+def process_id(numbers: Sequence[int]) -> list[int]:
+    return [os.getpid() for _ in numbers]
