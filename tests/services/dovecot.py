@@ -8,6 +8,7 @@ starts is stopped when the ``with`` ends.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import imaplib
 import itertools
 import os
@@ -260,6 +261,7 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
         [_program(), "-F", "-c", str(config)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only makes one system call
     )  # fmt: skip
     server = Dovecot(home, port, plain_port, process, password, account.pw_uid, account.pw_gid)
     try:
@@ -267,6 +269,12 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
         yield server
     finally:
         _stop(process)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end the server when the test run is killed (Linux; elsewhere no harm)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _program() -> str:
