@@ -123,7 +123,7 @@ def test_a_retry_of_what_still_cannot_be_read_counts_one_more_attempt(
     assert aside.attempts == 2
 
 
-def test_a_message_that_a_fix_made_readable_leaves_quarantine(maildir: Path, store: Store) -> None:
+def test_a_message_that_a_fix_made_readable_leaves_quarantine(store: Store) -> None:
     content = GOOD % 1
     raw = raw_message(content)
     store.keep_raw([raw])

@@ -54,6 +54,7 @@ def test_workers_end_with_a_killed_parent() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        check=False,
     )
     worker = int(done.stdout)
 
