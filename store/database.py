@@ -225,6 +225,10 @@ def migrated(database: Database, *, migrate: bool) -> None:
         StoreError: The database is newer than this program, or older and *migrate* is false.
 
     """
+    if database.is_sqlite and migrate:
+        _create_private(Path(database.name))
+    elif database.is_sqlite and not Path(database.name).exists():
+        raise StoreError(f"database {database.name} does not exist")
     found = revision(database)
     if found == HEAD:
         return
@@ -242,8 +246,6 @@ def migrated(database: Database, *, migrate: bool) -> None:
 
 def revision(database: Database) -> str | None:
     """The schema's revision, None for a database that has none of our tables yet."""
-    if database.is_sqlite:
-        _create_private(Path(database.name))
     with database.reading() as connection:
         if not connection.dialect.has_table(connection, "alembic_version"):
             return None

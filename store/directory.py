@@ -45,8 +45,8 @@ _LISTS: Final = (
 class Shelf:
     """The therapists who take new clients, kept from batch to batch until the next import."""
 
-    generation: int = -1
-    open_therapists: tuple[Therapist, ...] = ()
+    # In one piece, so that threads never see the therapists of one import under another's number.
+    open_therapists: tuple[int, tuple[Therapist, ...]] = (-1, ())
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class RegistryDirectory:
 
     @property
     def known(self) -> bool:
-        return self._import_count() > 0
+        return self._latest_import() > 0
 
     def session(self, session_id: str) -> Session | None:
         if session_id not in self._sessions:
@@ -93,17 +93,17 @@ class RegistryDirectory:
         return self._clients[client_id]
 
     def open_therapists(self) -> Sequence[Therapist]:
-        generation = self._import_count()
-        if self._shelf.generation != generation:
+        generation, found = self._shelf.open_therapists
+        if generation != self._latest_import():
+            query = (
+                select(therapists)
+                .where(therapists.c.open_to_new, therapists.c.gone_at.is_(None))
+                .order_by(therapists.c.therapist_id)
+            )
             with self._reading() as connection:
-                rows = connection.execute(
-                    select(therapists)
-                    .where(therapists.c.open_to_new, therapists.c.gone_at.is_(None))
-                    .order_by(therapists.c.therapist_id)
-                )
-                self._shelf.open_therapists = tuple(therapist_from(row) for row in rows)
-                self._shelf.generation = generation
-        return self._shelf.open_therapists
+                found = tuple(therapist_from(row) for row in connection.execute(query))
+            self._shelf.open_therapists = self._latest_import(), found
+        return found
 
     def prefetch(self, readings: Sequence[tuple[Email, Sequence[Request]]]) -> None:
         """Fetch in one go what linking these messages will ask for."""
@@ -127,7 +127,7 @@ class RegistryDirectory:
         found += [session for owner in undecided for session in self._sessions_of[owner]]
         self._load_clients({session.client_id for session in found} - self._clients.keys())
 
-    def _import_count(self) -> int:
+    def _latest_import(self) -> int:
         if self._generation is None:
             with self._reading() as connection:
                 self._generation = connection.scalar(select(func.max(registry_imports.c.id))) or 0

@@ -109,8 +109,14 @@ def test_a_database_of_a_newer_version_is_left_alone(
 
 
 def test_an_empty_database_is_not_migrated_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite3"
+    with pytest.raises(StoreError, match="does not exist"):
+        open_store(f"sqlite:///{path}", migrate=False)
+    assert not path.exists()
+
+    path.touch()
     with pytest.raises(StoreError, match="has schema none, this version needs"):
-        open_store(f"sqlite:///{tmp_path / 'new.sqlite3'}", migrate=False)
+        open_store(f"sqlite:///{path}", migrate=False)
 
 
 def test_every_sqlite_connection_is_durable_and_private(tmp_path: Path) -> None:
