@@ -1,9 +1,9 @@
 """How many requests a message holds, and which sentences belong to which.
 
-People who write about several clients write in blocks: a paragraph, a bullet or "The second is …" for
-each. A block that opens with a new session id, a new name or a separate matter begins a topic; what
-follows belongs to it until the next one. Where nothing says that there are several, there is one:
-splitting a single request does more harm than joining two.
+People who write about several clients write in blocks: a paragraph, a bullet or "The second is
+…" for each. A block that opens with a new session id, a new name or a separate matter begins a
+topic; what follows belongs to it until the next one. Where nothing says that there are several,
+there is one: splitting a single request does more harm than joining two.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from triage.language import Reading, Sentence
 class Group:
     """The part of a message that is about one client or ask.
 
-    ``sentences`` are indices into ``reading.sentences``; a sentence said of several clients ("both
-    have been told") is in each of their groups, as are the subject and the opening. ``own`` are those
-    that belong to this group alone. ``mentions`` are those in ``sentences``, less those that name
-    another group's client, session or time. ``aside`` marks a separate matter that is no fit request
-    ("Separately, invoice …").
+    ``sentences`` are indices into ``reading.sentences``; a sentence said of several clients
+    ("both have been told") is in each of their groups, as are the subject and the opening.
+    ``own`` are those that belong to this group alone. ``mentions`` are those in ``sentences``,
+    less those that name another group's client, session or time. ``aside`` marks a separate
+    matter that is no fit request ("Separately, invoice …").
     """
 
     session_ids: tuple[str, ...]
@@ -38,24 +38,37 @@ class Group:
     aside: bool = False
 
 
-#: A subject that names two matters: "Video test + tonight's 6.15", "Mr Petrov / Nia", "one ending, one not".
+#: A subject that names two matters: "Video test + tonight's 6.15", "Mr Petrov / Nia", "one
+#: ending, one not".
 _TWO_IN_SUBJECT = re.compile(
     r".{3,60} (?:\+|/) .{3}|.*\balso\b|.*\bone\b[^.]{1,60}\bone\b|.*\bx ?[234]\b", re.IGNORECASE
 )
 _ENUMERATED = re.compile(
-    r"(?:\(?(?:[1-9]|[a-e]|i{1,3})[.):](?=\s|\w{2})|[1-9], |[A-E][.)] |q[1-9][.):]|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
+    r"(?:\(?(?:[1-9]|[a-e]|i{1,3})[.):](?=\s|\w{2})|[1-9], |[A-E][.)] |q[1-9][.):]"
+    r"|#?[1-9] (?=[a-z]{2,})|[-*] )\s*",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(
-    r"(?:and |then |now |so )?(?:the )?(?:first|second|third|fourth|other|1st|2nd|3rd)(?:ly)?(?: (?:one|of these|client|person|thing|matter|is|was|concerns|i|would|can|up|off|also|merely|only)\b|[,:. ]|'s\b)"
-    r"|then there(?:'s| is)\b|there(?:'s| is) also\b|as (?:for|to)\b|also\b|and also\b|separately\b|meanwhile\b|exhibit [a-c]\b|client [a-c]\b|one more\b|another\b|now (?:the|for)\b|p\.?s\.?\b"
-    r"|while i\b|the (?:harder|easier|definite) (?:thing|one)\b|admin first\b|question first\b|on (?:another|a different|a separate|an unrelated)\b|finally\b|lastly\b|unrelated\b|to go\b|undecided\b",
+    r"(?:and |then |now |so )?(?:the )?(?:first|second|third|fourth|other|1st|2nd"
+    r"|3rd)(?:ly)?(?: (?:one|of these|client|person|thing|matter|is|was|concerns|i|would|can|up"
+    r"|off|also|merely|only)\b|[,:. ]|'s\b)"
+    r"|then there(?:'s| is)\b|there(?:'s| is) also\b|as (?:for|to)\b|also\b|and also\b"
+    r"|separately\b|meanwhile\b|exhibit [a-c]\b|client [a-c]\b|one more\b|another\b|now (?:the"
+    r"|for)\b|p\.?s\.?\b"
+    r"|while i\b|the (?:harder|easier|definite) (?:thing|one)\b|admin first\b|question first\b"
+    r"|on (?:another|a different|a separate|an unrelated)\b|finally\b|lastly\b|unrelated\b"
+    r"|to go\b|undecided\b",
     re.IGNORECASE,
 )
 _ASIDE_OPENS = re.compile(
-    r"(?:\W{0,3}(?:and )?(?:also|separately|p\.?s\.?|one more (?:thing|question)|another thing|on (?:an?|the) (?:another|different|separate|unrelated|other|quite different|admin) \w+"
-    r"|on another (?:note|matter|subject|topic)|while i(?:'m| am| have|'ve)|lastly|finally|unrelated(?:ly)?|admin first|second(?:ly)?|third(?:ly)?|the (?:second|third|other|last)(?: thing| matter| one)?"
-    r"|\(?[1-9b-d][.)]|other thing|in other news|quick (?:one|admin)|totally separate|different (?:thing|matter|subject)|not (?:related|connected)|as for (?:the|my)))\b[\s,:;-]*",
+    r"(?:\W{0,3}(?:and )?(?:also|separately|p\.?s\.?|one more (?:thing|question)|another thing"
+    r"|on (?:an?|the) (?:another|different|separate|unrelated|other|quite different|admin) \w+"
+    r"|on another (?:note|matter|subject|topic)|while i(?:'m| am| have|'ve)|lastly|finally"
+    r"|unrelated(?:ly)?|admin first|second(?:ly)?|third(?:ly)?|the (?:second|third|other"
+    r"|last)(?: thing| matter| one)?"
+    r"|\(?[1-9b-d][.)]|other thing|in other news|quick (?:one|admin)|totally separate"
+    r"|different (?:thing|matter|subject)|not (?:related|connected)|as for (?:the"
+    r"|my)))\b[\s,:;-]*",
     re.IGNORECASE,
 )
 _CLIENT = re.compile(r"\b(?:s?he|him|hers?|his|they|them|their|clients?|gp|saq)\b", re.IGNORECASE)
@@ -142,7 +155,9 @@ def _client(mentions: Iterable[Mention]) -> str | None:
 
 
 def _topics(reading: Reading, mentions: Sequence[Mention]) -> list[_Topic]:
-    """The topics that open somewhere, or fewer than two where nothing says that there are several."""
+    """The topics that open somewhere, or fewer than two where nothing says that there are
+    several.
+    """
     ids = list(dict.fromkeys(_ids(mentions)))
     several = bool(_about(reading, "several")) or (
         _TWO_IN_SUBJECT.match(reading.folded["subject"].text) is not None
@@ -152,7 +167,7 @@ def _topics(reading: Reading, mentions: Sequence[Mention]) -> list[_Topic]:
     if len(ids) > 1 and _about(reading, "absence") and not _about(reading, "fit"):
         return []
     topics = _opened(reading, mentions, several=several)
-    return topics if _are_apart(topics, mentions, reading, several=several) else []
+    return topics if _are_apart(topics, mentions, several=several) else []
 
 
 def _about(reading: Reading, topic: str) -> set[int]:
@@ -162,7 +177,9 @@ def _about(reading: Reading, topic: str) -> set[int]:
 
 
 def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> list[_Block]:
-    """Lines, broken again where a sentence opens with an ordinal, a session id or (of several) a name."""
+    """Lines, broken again where a sentence opens with an ordinal, a session id or (of several) a
+    name.
+    """
     openers = _sentence_openers(mentions, reading, several=several)
     blocks: list[_Block] = []
     text = reading.folded["new_text"].text
@@ -257,7 +274,9 @@ def _with_rest(
 
 
 def _continues(topic: _Topic, new_ids: list[str], name: str | None) -> bool:
-    """Whether a block only adds what its topic still lacks: the id under a name, a name to an id."""
+    """Whether a block only adds what its topic still lacks: the id under a name, a name to an
+    id.
+    """
     if new_ids and topic.ids:
         return False
     if name and topic.names:
@@ -296,9 +315,7 @@ def _is_aside(reading: Reading, block: _Block, *, several: bool) -> bool:
     return opened and bool(here & _about(reading, "admin")) and not here & _about(reading, "fit")
 
 
-def _are_apart(
-    topics: list[_Topic], mentions: Sequence[Mention], reading: Reading, *, several: bool
-) -> bool:
+def _are_apart(topics: list[_Topic], mentions: Sequence[Mention], *, several: bool) -> bool:
     """Whether the topics are requests of their own."""
     live = [t for t in topics if not t.dropped]
     if len(live) < 2 or all(t.aside for t in live):
@@ -326,9 +343,7 @@ def _assigned(
         own = tuple(i for i, o in owners.items() if o == n)
         shared = tuple(i for i, o in owners.items() if o == _EVERYBODY)
         sentences = tuple(sorted({*own, *shared}))
-        ids = topic.ids or [
-            i for i in dict.fromkeys(_ids(m for m in mentions if m.sentence in set(own)))
-        ]
+        ids = topic.ids or list(dict.fromkeys(_ids(m for m in mentions if m.sentence in own)))
         foreign = {i for t in topics if t is not topic for i in t.ids}
         strangers = {name for t in topics if t is not topic for name in t.names} - set(topic.names)
         kept = [

@@ -1,8 +1,8 @@
 """spaCy's only home: words, sentences and phrases of a message, read once for every detector.
 
 Text is *folded* before it is tokenised: curly quotes, dashes, odd spaces, look-alike letters and
-hard-wrapped lines become their plain forms, invisible characters go. So ``session\u200b 204518`` and
-``she’s`` read like what they look like, and every offset is still known in the original.
+hard-wrapped lines become their plain forms, invisible characters go. So ``session\u200b 204518``
+and ``she’s`` read like what they look like, and every offset is still known in the original.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any, Final
 
 from triage.records import Email, Part, Span
 
@@ -43,13 +43,14 @@ _END = re.compile(
     r"|(?:[.!?]+[\"')\]]*|[^\x00-\u2bff\ufe00-\ufe0f]+)[ ]+(?=[\"'(\[*]*[^\s,;.)\-&])"
 )
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof|[Rr]ev|[Ss]t|[Ee]\.g|[Ii]\.e|e\.?g|i\.?e|vs|approx|esp|incl|nr"
-    r"|no|No|ref|Ref|tel|Tel|ext|ca|cf|appt|wk|hrs?|mins?|Weds?|Thurs?|Tues?|Mon|Fri|Sat|Sun|Jan|Feb"
+    r"(?:\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof|[Rr]ev|[Ss]t|[Ee]\.g|[Ii]\.e|e\.?g|i\.?e|vs|approx|esp"
+    r"|incl|nr"
+    r"|no|No|ref|Ref|tel|Tel|ext|ca|cf|appt|wk|hrs?|mins?|Weds?|Thurs?|Tues?|Mon|Fri|Sat|Sun|Jan"
+    r"|Feb"
     r"|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\d)\.$"
 )
 _INITIAL = re.compile(r"(?:^|[\s(.])[A-Z]\.$")
 _STARTER = re.compile(rf"[\"'(\[*]*(?:{_STARTERS})\b")
-_SHORT_ONLY = frozenset(("no.", "no", "nr."))
 
 
 class _Folding(dict[int, str | None]):
@@ -65,6 +66,8 @@ def _plain(character: str) -> str | None:
     if known:
         return known
     category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.digit(character))
     if category in {"Cf", "Mn", "Me"}:
         return None
     if category == "Zs":
@@ -109,6 +112,8 @@ def fold(text: str) -> Folded:
     return Folded(plain, origin)
 
 
+#: Characters of a part that are read; what stands behind is somebody's document, not a request.
+_LONGEST: Final = 20_000
 _NARROWEST, _WIDEST = 58, 80  # the widths at which mail programs wrap
 
 
@@ -118,8 +123,8 @@ def _unwrapped(text: str) -> str:
     if max(map(len, lines)) > _WIDEST:
         return text
     joined = [lines[0]]
-    for before, line in zip(lines, lines[1:], strict=False):
-        runs_on = _NARROWEST <= len(before) and before[-1] not in ".!?:;" and line[:1].isalnum()
+    for before, line in pairwise(lines):
+        runs_on = len(before) >= _NARROWEST and before[-1] not in ".!?:;" and line[:1].isalnum()
         joined.append(" " if runs_on and not line.startswith("HT") else "\n")
         joined.append(line)
     return "".join(joined)
@@ -180,14 +185,14 @@ class Reading:
 class Language:
     """The tokeniser and all phrases, built once per process.
 
-    *lexicon* is ``lexicon.json``: field, code, ``phrases`` and ``not``. *patterns* are the TOML files
-    of ``triage/patterns`` by stem. Building costs about half a second, of which half is spaCy's own
-    import; afterwards an average message takes a fraction of a millisecond.
+    *lexicon* is ``lexicon.json``: field, code, ``phrases`` and ``not``. *patterns* are the TOML
+    files of ``triage/patterns`` by stem. Building costs about half a second, of which half is
+    spaCy's own import; afterwards an average message takes a fraction of a millisecond.
     """
 
     def __init__(self, lexicon: Mapping[str, Any], patterns: Mapping[str, Any]) -> None:
-        import spacy  # noqa: PLC0415 - paid only by commands that read mail
-        from spacy.matcher import PhraseMatcher  # noqa: PLC0415 - as above
+        import spacy
+        from spacy.matcher import PhraseMatcher
 
         self.lexicon = lexicon
         self.patterns = patterns
@@ -198,7 +203,9 @@ class Language:
             self._matcher.add(key, [self._nlp.make_doc(fold(p).text) for p in phrases])
 
     def doc(self, text: str) -> Doc:
-        """*text* folded, tokenised, with sentence boundaries set; offsets are those of the folded text."""
+        """*text* folded, tokenised, with sentence boundaries set; offsets are those of the
+        folded text.
+        """
         plain = fold(text).text
         doc = self._nlp.make_doc(plain)
         starts = [first for first, _ in split(plain)]
@@ -214,7 +221,9 @@ class Language:
         return map(self.doc, texts)
 
     def phrases(self, doc: Doc) -> list[tuple[str, int, int]]:
-        """Every phrase in *doc* as (key, first, last) in character offsets, in order; may overlap."""
+        """Every phrase in *doc* as (key, first, last) in character offsets, in order; may
+        overlap.
+        """
         found = self._matcher(doc)
         if not found:
             return []
@@ -237,7 +246,7 @@ class Language:
         starts: dict[Part, tuple[int, list[int]]] = {}
         parts: tuple[Part, ...] = ("subject", "new_text")
         for part in parts:
-            folded[part] = plain = fold(getattr(email, part))
+            folded[part] = plain = fold(getattr(email, part)[:_LONGEST])
             base, bounds = len(sentences), split(plain.text)
             starts[part] = base, [first for first, _ in bounds]
             for first, last in bounds:
@@ -247,7 +256,7 @@ class Language:
             for key, first, last in self.phrases(self._nlp.make_doc(plain.text)):
                 at = base + max(bisect_right(starts[part][1], first) - 1, 0)
                 hits.append(PhraseHit(key, part, first, last, at, plain.text[first:last]))
-        folded["quoted_text"] = fold(email.quoted_text)
+        folded["quoted_text"] = fold(email.quoted_text[:_LONGEST])
         return Reading(email, folded, tuple(sentences), tuple(hits), self.names, starts)
 
 

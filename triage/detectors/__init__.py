@@ -1,7 +1,8 @@
 """Rules: what can be read without learning. Each detector looks at one `Reading`.
 
-`notice` runs them all. A mention keeps the flags of its context, also where they mean that it does
-not count; so a learned model can use every hit as a feature and `Mention.counts` is the rules' verdict.
+`notice` runs them all. A mention keeps the flags of its context, also where they mean that it
+does not count; so a learned model can use every hit as a feature and `Mention.counts` is the
+rules' verdict.
 """
 
 from __future__ import annotations

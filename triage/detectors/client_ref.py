@@ -12,39 +12,54 @@ from triage.detectors.mention import Mention
 from triage.language import Reading
 from triage.records import Part
 
-_WORD: Final = r"[A-ZÀ-Þ][a-zà-ÿ]+(?:['-][A-ZÀ-Þa-zà-ÿ][a-zà-ÿ]+)*|O'[A-Z][a-z]+|(?:Mc|Mac|De|La|Le)[A-Z][a-z]+"
+_WORD: Final = (
+    r"[A-ZÀ-ÞĀ-ɏ][a-zà-ÿĀ-ɏ]+(?:['-][A-ZÀ-ÞĀ-ɏa-zà-ÿĀ-ɏ][a-zà-ÿĀ-ɏ]+)*|O'[A-Z][a-z]+"
+    r"|(?:Mc|Mac|De|La|Le)[A-Z][a-z]+"
+)
 _TITLED = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Rev|Sister|Captain|Major|Fr|Lieutenant-Commander|Sgt|Sir|Lady)\b\.?"
-    rf"(?: (?:and|&) (?:Mr|Mrs|Ms|Mx)\b\.?)? (?:(?:[A-Z]\.? ?){{0,2}}(?:{_WORD})(?: (?:{_WORD}))?(?: [A-Z]\b\.?)?"
+    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Rev|Sister|Captain|Major|Fr|Lieutenant-Commander|Sgt|Sir"
+    r"|Lady)\b\.?"
+    rf"(?: (?:and|&) (?:Mr|Mrs|Ms|Mx)\b\.?)? (?:(?:[A-Z]\.? ?){{0,2}}(?:{_WORD})(?: (?:{_WORD}))?("
+    rf"?: [A-Z]\b\.?)?"
     r"|(?:[A-Z]\.){1,3}|[A-Z]\b\.?)"
 )
 _NAMED = re.compile(
-    rf"(?<![\w@/.'-])(?:[A-Z]\. )?(?:{_WORD})(?: (?:[A-Z]\.?(?![\w'])|(?:{_WORD})(?:-(?:{_WORD}))*))?(?![\w@])"
+    rf"(?<![\w@/.'-])(?:[A-Z]\. )?(?:{_WORD})(?: (?:[A-Z]\.?(?![\w'])"
+    rf"|(?:{_WORD})(?:-(?:{_WORD}))*))?(?![\w@])"
 )
 _INITIALS = re.compile(
-    r"(?<![\w@/.&'-])(?:(?:[A-Z]\.){2,3}|[A-Z]\.[A-Z](?![\w])|[A-HJ-Z]\.(?= [a-z(]|,|:|;|'s|\)| -| I | \d)|[A-HJ-Z](?= and I\b|'s\b| & I\b))"
+    r"(?<![\w@/.&'-])(?:(?:[A-Z]\.){2,3}|[A-Z]\.[A-Z](?![\w])|[A-HJ-Z]\.(?= [a-z(]|,|:|;|'s|\)| -"
+    r"| I | \d)|[A-HJ-Z](?= and I\b|'s\b| & I\b))"
 )
 _SAID_INITIALS = re.compile(r"\b[Ii]nitials?:? (?:are |is )?((?:[A-Z]\.? ?){2,3})(?![\w'])")
 _HANDLE = re.compile(
     r"\b[Mm]y (?:new )?(?:(?:\w+day|tomorrow|today|this morning|this afternoon)(?:'?s)? )?"
-    r"(?:\d{1,2}(?:[.:]\d\d)? ?(?:[ap]\.?m\b\.?|o'?clock)|\d{1,2}[.:]\d\d\b|half (?:past )?\w+|\w+ o'?clock|noon)"
+    r"(?:\d{1,2}(?:[.:]\d\d)? ?(?:[ap]\.?m\b\.?|o'?clock)|\d{1,2}[.:]\d\d\b|half (?:past )?\w+"
+    r"|\w+ o'?clock|noon)"
 )
 _NOT_A_HANDLE = re.compile(
     r"\b(?:after|before|until|till|since|by|between|from|during)\s$", re.IGNORECASE
 )
 #: A name stands where these lead to it or follow it.
 _LEADS = re.compile(
-    r"(?:\b(?:client|clients|named|called|name is|name's|name:|with|see|seeing|seen|saw|tell|told|rang|ring|call|phoned?|to"
-    r"|messaged?|texted|emailed|about|for|of|re|re:|regarding|cancel|cancelling|is|and|&|from|refer|referring|met|meet"
-    r"|meeting|ask(?:ed)?|contact|by|lady|gentleman|chap|lad|guy|man|woman|person|girl|boy|one|young|concerns?|first|second|third"
-    r"|new|keep|keeping|when|that|if|because|so|but|whether|where|then|while|as|i'?ll call|let|over|on|did|does|is|has|was)"
+    r"(?:\b(?:client|clients|named|called|name is|name's|name:|with|see|seeing|seen|saw|tell|told"
+    r"|rang|ring|call|phoned?|to"
+    r"|messaged?|texted|emailed|about|for|of|re|re:|regarding|cancel|cancelling|is|and|&|from"
+    r"|refer|referring|met|meet"
+    r"|meeting|ask(?:ed)?|contact|by|lady|gentleman|chap|lad|guy|man|woman|person|girl|boy|one"
+    r"|young|concerns?|first|second|third"
+    r"|new|keep|keeping|when|that|if|because|so|but|whether|where|then|while|as|i'?ll call|let"
+    r"|over|on|did|does|is|has|was)"
     r"|[,(:;/-]|\")\s*\"?$",
     re.IGNORECASE,
 )
 _FOLLOWS = re.compile(
-    r"'s\b|'d\b|'ll\b|\"? ?[,(:;)]|\s(?:is|was|has|had|and i\b|and me\b|knows?|wants?|wanted|asked|asks|said|says|told|rang|replied"
-    r"|would|came|comes|needs?|booked|agreed|agrees|will|won't|isn't|hasn't|doesn't|didn't|writes|wrote|put|mentioned|turned"
-    r"|started|sees|thinks?|feels?|about|who|whom|whose|to|on|at|first|herself|himself|-|myself|does|did|might|may|can|could|should)\b"
+    r"'s\b|'d\b|'ll\b|\"? ?[,(:;)]|\s(?:is|was|has|had|and i\b|and me\b|knows?|wants?|wanted|asked"
+    r"|asks|said|says|told|rang|replied"
+    r"|would|came|comes|needs?|booked|agreed|agrees|will|won't|isn't|hasn't|doesn't|didn't|writes"
+    r"|wrote|put|mentioned|turned"
+    r"|started|sees|thinks?|feels?|about|who|whom|whose|to|on|at|first|herself|himself|-|myself"
+    r"|does|did|might|may|can|could|should)\b"
     r"|\s-|\.?\s*$|\.",
     re.IGNORECASE,
 )
@@ -62,13 +77,14 @@ class _Seen:
 
 
 def client_refs(reading: Reading) -> tuple[Mention, ...]:
-    """Every place where a client is named; ``value`` is the fullest form of that name in the message.
+    """Every place where a client is named; ``value`` is the fullest form of that name in the
+    message.
 
-    The sender's own name, salutations, signatures, colleagues and
-    places are left out. Without any name a time handle ("my 9am") stands in for it.
+    The sender's own name, salutations, signatures, colleagues and places are left out. Without
+    any name a time handle ("my 9am") stands in for it.
     """
     known = _Known.of(reading)
-    seen = [s for part in ("subject", "new_text") for s in _in_part(reading, part, known)]  # type: ignore[arg-type]
+    seen = [s for part in ("subject", "new_text") for s in _in_part(reading, part, known)]
     weights: Counter[str] = Counter()
     fullest: dict[str, str] = {}
     for s in seen:
@@ -99,14 +115,14 @@ class _Known:
         sender = (
             reading.email.sender.name + " " + re.sub(r"[._@-]", " ", reading.email.sender.email)
         )
-        own = re.findall(r"[a-zà-ÿ'-]{3,}", f"{sender} {reading.email.signature[:60]}".lower())
+        own = re.findall(r"[a-zà-ÿĀ-ɏ'-]{3,}", f"{sender} {reading.email.signature[:60]}".lower())
         text = reading.folded["new_text"].text
         return cls(
             words["not_names"] | frozenset(own),
             words["common"],
             words["openers"],
             words["other_people"],
-            frozenset(re.findall(r"(?<![\w'])[a-zà-ÿ]{3,}", text)),
+            frozenset(re.findall(r"(?<![\w'])[a-zà-ÿĀ-ɏ]{3,}", text)),
             frozenset(_endings(text)),
         )
 

@@ -1,4 +1,6 @@
-"""Clock times as people say them: "7pm", "18h", "half six", "ten to nine", "noon", "at four", "0930"."""
+"""Clock times as people say them: "7pm", "18h", "half six", "ten to nine", "noon", "at four",
+"0930".
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ _MINUTES: Final = {
 _AMPM: Final = r"\s?(?P<half>[ap])\.?m\b\.?"
 #: A number with one of these behind it counts something else than hours.
 _NO_HOUR: Final = (
-    r"(?![:.,/-]?\d|\s?(?:[%/]|st\b|nd\b|rd\b|th\b|-|years?|months?|weeks?|days?|sessions?|minutes?|mins?|hours?"
-    r"|people|of\b|or\b|times?|who|clients?|and a half|whole|separate|different|children|kids|questions?|things?"
+    r"(?![:.,/-]?\d|\s?(?:[%/]|st\b|nd\b|rd\b|th\b|-|years?|months?|weeks?|days?|sessions?"
+    r"|minutes?|mins?|hours?"
+    r"|people|of\b|or\b|times?|who|clients?|and a half|whole|separate|different|children|kids"
+    r"|questions?|things?"
     r"|points?|reasons?|stone|more|past\b|to (?:"
     + _HOURS
     + r"|\d)|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)))"
@@ -29,9 +33,8 @@ _NO_HOUR: Final = (
 #: "7pm", "7.30 p.m.", "18h", "10 o'clock", "19:00", "9.15".
 _NUMERIC = re.compile(
     r"\d(?<![\w£$€./:-]\d)(?<![\d],\d)\d?(?:(?P<sep>[:.h])(?P<m>[0-5]\d))?"
-    r"(?:"
-    + _AMPM
-    + r"|(?P<h>h\b)|\s?(?P<oclock>o'? ?clock\b)|(?(m)\b(?![.:/]\d|\s?%|\s?(?:million|k\b|per cent))|(?!)))"
+    r"(?:" + _AMPM + r"|(?P<h>h\b)|\s?(?P<oclock>o'? ?clock\b)"
+    r"|(?(m)\b(?![.:/]\d|\s?%|\s?(?:million|k\b|per cent))|(?!)))"
 )
 #: "half six", "quarter to seven", "ten past nine", "twenty-five past 4".
 _SPOKEN = re.compile(
@@ -61,20 +64,20 @@ _BARE = re.compile(
 )
 #: "9 this morning", "8 tonight".
 _BESIDE_DAY = re.compile(
-    r"\d(?<![\w£.,:/#-]\d)\d?(?= (?:tonight|today|tomorrow|tmrw|yesterday|this (?:morning|afternoon|evening)"
+    r"\d(?<![\w£.,:/#-]\d)\d?(?= (?:tonight|today|tomorrow|tmrw|yesterday|this (?:morning"
+    r"|afternoon|evening)"
     r"|in the (?:morning|afternoon|evening)|at night))"
 )
 #: Straight after a day: "Thursday 5", "Fri 4", "Weds 3rd 1330", "Monday at five".
 _AFTER_DAY = re.compile(
-    r"[\s,(/@|-]*(?:at |from |@ ?|for )?(?:(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])\b|(?P<hour>[1-9]\b|1\d\b|2[0-3]\b|(?<=at )(?:"
-    + _HOURS
-    + r")\b))"
-    + _NO_HOUR
+    r"[\s,(/@|-]*(?:at |from |@ ?|for )?(?:(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])\b"
+    r"|(?P<hour>[1-9]\b|1\d\b|2[0-3]\b|(?<=at )(?:" + _HOURS + r")\b))" + _NO_HOUR
 )
 _PART_AFTER = re.compile(
     r"[\s,(]*(?:(?:in|during) the |at |this |that |tomorrow |yesterday |on \w+day )?"
     r"(?P<part>morning|afternoon|evening|forenoon|night|tonight)\b"
 )
+_MOST: Final = 100  # clock times in one message
 _MORNING: Final = frozenset(("morning", "forenoon"))
 _LATER: Final = frozenset(("afternoon", "evening", "eve", "night", "tonight", "teatime"))
 
@@ -108,7 +111,7 @@ def clocks(lowered: str) -> list[Clock]:
         hour = int(m[0])
         if hour < 24:
             found.append(Clock(m.start(), m.end(), hour, 0, sure=hour > 12, loose=False))
-    return _apart(sorted((c for c in found if c), key=lambda c: (c.first, -c.last)))
+    return _apart(sorted((c for c in found if c), key=lambda c: (c.first, -c.last)))[:_MOST]
 
 
 def clock_after(lowered: str, at: int) -> Clock | None:

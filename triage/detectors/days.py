@@ -19,9 +19,23 @@ Tense = Literal["ahead", "behind", "nearest"]
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MISSPELT: Final = {"tus": "tue", "wen": "wed", "thr": "thu"}
-_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS: Final = [
+    "jan",
+    "feb",
+    "mar",
+    "apr",
+    "may",
+    "jun",
+    "jul",
+    "aug",
+    "sep",
+    "oct",
+    "nov",
+    "dec",
+]
 _MONTH: Final = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
 _PART: Final = r"(?:\s+(?P<part>morning|afternoon|evening|eve|night|lunchtime|teatime)s?\b)?"
@@ -35,12 +49,14 @@ _WEEKDAY = re.compile(
 )
 #: What stands before a weekday and says which one.
 _WHICH = re.compile(
-    r"\b((?:a |one )?(?:week|fortnight) (?:on|from|this|next)|two weeks on|(?:this|the) coming|this past"
+    r"\b((?:a |one )?(?:week|fortnight) (?:on|from|this|next)|two weeks on|(?:this|the) coming"
+    r"|this past"
     r"|coming|this|next|last|past|following|every|each|most|alternate|first thing)\s+(?:the )?$"
 )
 _RELATIVE = re.compile(
     r"\b(?P<words>(?:today|tomorrow) (?:week|fortnight)\b|today|tonight|tonite"
-    r"|this (?:morning|afternoon|evening|lunchtime)|(?:the )?day (?:after tomorrow|before yesterday)"
+    r"|this (?:morning|afternoon|evening|lunchtime)|(?:the )?day (?:after tomorrow"
+    r"|before yesterday)"
     r"|tom+or+ow|tmrw|tmw|tmr|tomoz|2mor+ow?|yesterday|last (?:night|evening)"
     r"|in (?:an|one|half an|two|2|three|3) hours?|(?:a|one|1) (?:week|fortnight) (?:today|tomorrow)"
     r"|in (?:two|three|four|five|2|3|4|5) (?:days|weeks)|in a fortnight|in a (?:day|week)'?s time"
@@ -66,11 +82,30 @@ _NTH = re.compile(
     r"|(?: of|/)(?: six| eight| ten| twelve|\d| \d))"
 )
 _THE_NUMBER = re.compile(r"\bthe ([12]\d|3[01])\b(?=[,.) ]*(?:$|\n|at\b|when\b|and\b|is\b|off\b))")
-_UNITS: Final = "first second third fourth fifth sixth seventh eighth ninth".split()
-_TEENS: Final = (
-    "tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-    " twentieth"
-).split()
+_UNITS: Final = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+]
+_TEENS: Final = [
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+    "twentieth",
+]
 _SPELLED = re.compile(
     rf"\bthe (?P<n>(?:twenty|thirty)[ -](?:{'|'.join(_UNITS)})|{'|'.join(_TEENS)}|thirtieth)\b"
 )
@@ -84,8 +119,10 @@ _DATE_AFTER = re.compile(
 )
 
 _PAST = re.compile(
-    r"\b(?:was|were|had|has (?:now )?(?:passed|lapsed|expired|gone)|lapsed|expired|missed|went|ran out"
-    r"|didn'?t|did not|gone|saw|met|finished|happened|took place|came|talked|told|spoke|tried|rang|sent"
+    r"\b(?:was|were|had|has (?:now )?(?:passed|lapsed|expired|gone)|lapsed|expired|missed|went"
+    r"|ran out"
+    r"|didn'?t|did not|gone|saw|met|finished|happened|took place|came|talked|told|spoke|tried|rang"
+    r"|sent"
     r"|wrote|messaged|emailed|unconfirmed|timed out|dropped|held|came up|passed|already)\b"
 )
 _OUTRIGHT_PAST = re.compile(
@@ -93,21 +130,27 @@ _OUTRIGHT_PAST = re.compile(
 )
 _FUTURE = re.compile(
     r"\b(?:will|shall|'ll|going to|is (?:to|due|booked|down)|cancel|next|coming|upcoming|booked for"
-    r"|due (?:on|at|to)|before|until|please|pls|off|can'?t|cannot|new|not yet|meant to|supposed to|are down"
+    r"|due (?:on|at|to)|before|until|please|pls|off|can'?t|cannot|new|not yet|meant to|supposed to"
+    r"|are down"
     r"|am seeing|i'?m seeing|pull|remove|release|stands?|keep(?:ing)?)\b"
 )
 _TOO_LATE = re.compile(
-    r"\b(?:too late|expired?|lapsed?|unconfirmed|for the (?:record|file|log)|r[au]n out|on (?:the )?record"
-    r"|on file|timed out|after the (?:fact|event)|missed|never confirmed|didn'?t confirm|not confirmed"
+    r"\b(?:too late|expired?|lapsed?|unconfirmed|for the (?:record|file|log)|r[au]n out"
+    r"|on (?:the )?record"
+    r"|on file|timed out|after the (?:fact|event)|missed|never confirmed|didn'?t confirm"
+    r"|not confirmed"
     r"|no-?show|gone past|has passed|went by|came and went|dropped off)\b"
 )
 _RECENT: Final = timedelta(days=14)
+_MOST: Final = 100  # days in one message; beyond it is a calendar, not a request
 _NEAR: Final = 14  # characters between a day and its clock time
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day named at ``first:last`` of the folded text. ``clock`` only where the words imply one."""
+    """A day named at ``first:last`` of the folded text. ``clock`` only where the words imply
+    one.
+    """
 
     first: int
     last: int
@@ -118,13 +161,16 @@ class Day:
 
 
 def days(lowered: str, text: str, bounds: list[int], sent: datetime) -> list[Day]:
-    """The days that *text* names, in order; *lowered* is its lower case, *bounds* its sentence starts.
+    """The days that *text* names, in order; *lowered* is its lower case, *bounds* its sentence
+    starts.
 
     *sent* is local time in Europe/London.
     """
     late = _TOO_LATE.search(lowered) is not None
     seen: list[Day] = []
     for m, kind in _matches(lowered):
+        if len(seen) == _MOST:
+            break
         if seen and m.start() < seen[-1].last:
             continue
         tense: Tense = "nearest" if late else _tense(lowered, bounds, m)
@@ -187,7 +233,7 @@ def _resolve(
     if kind == "iso":
         found = _valid(int(m[0][:4]), int(m[0][5:7]), int(m[0][8:10]))
         clock = (int(m["h"]), int(m["m"])) if m["h"] else None
-        return found and Day(m.start(), m.end(), found, clock=clock)
+        return Day(m.start(), m.end(), found, clock=clock) if found else None
     if kind == "date":
         groups = m.groupdict()
         day = int(groups.get("day") or re.match(r"\d+", m[0])[0])  # type: ignore[index]
@@ -198,7 +244,7 @@ def _resolve(
     else:
         day = _spelled(m["n"]) if kind == "spelled" else int(re.search(r"\d+", m[0])[0])  # type: ignore[index]
         found = _day_of_month(today, day, tense)
-    return found and Day(m.start(), m.end(), found)
+    return Day(m.start(), m.end(), found) if found else None
 
 
 def _valid(year: int, month: int, day: int) -> date | None:
@@ -290,7 +336,7 @@ def _date_beside(today: date, number: int, after: re.Match[str], lowered: str) -
     return found if is_date else None
 
 
-def _named_day(today: date, number: int, pre: str, post: str, tense: Tense) -> date:
+def _named_day(today: date, number: int, pre: str, post: str, tense: Tense) -> date:  # noqa: PLR0911 - one per way of saying it
     ahead = today + timedelta((number - today.weekday() - 1) % 7 + 1)
     behind = today - timedelta((today.weekday() - number - 1) % 7 + 1)
     if post in {"week", "after next"} or pre.endswith(("week on", "week from", "week this")):
@@ -323,7 +369,7 @@ def _relative(m: re.Match[str], sent: datetime, seen: list[Day]) -> Day | None:
 
 def _shift(words: str) -> int:
     """How many days from the day of sending."""
-    if words.startswith("last") or words.startswith("yesterday"):
+    if words.startswith(("last", "yesterday")):
         return -1
     if "day after" in words or "day before" in words:
         return 2 if "after" in words else -2

@@ -17,8 +17,9 @@ class Mention:
 
     ``label`` is a field of the guideline, ``value`` one of its codes or the resolved value
     ("HT-204518", "2026-02-11T09:00", "Sarah M"). ``flags`` say in what context the words stand:
-    "negated", "own_practice", "wanted", "other_person", "past", "quoted", "masked" (a look-alike that
-    means something else), "other_session", "recurring", … ``first`` orders mentions within a message.
+    "negated", "own_practice", "wanted", "other_person", "past", "quoted", "masked" (a look-alike
+    that means something else), "other_session", "recurring", … ``first`` orders mentions within
+    a message.
     """
 
     label: str

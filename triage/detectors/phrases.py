@@ -35,8 +35,8 @@ _DEFAULT_BARS: Final = frozenset(("masked", "negated"))
 def phrase_mentions(reading: Reading) -> tuple[Mention, ...]:
     """Every phrase found, longest first where they overlap, with the flags of its context.
 
-    Labels are fields, values codes. A phrase inside a look-alike is flagged "masked". "barred" marks
-    one that the rules do not count, for whatever reason.
+    Labels are fields, values codes. A phrase inside a look-alike is flagged "masked". "barred"
+    marks one that the rules do not count, for whatever reason.
     """
     by_sentence: dict[int, list[PhraseHit]] = {}
     for hit in reading.hits:
@@ -51,7 +51,7 @@ def _in_sentence(reading: Reading, hits: list[PhraseHit]) -> Iterator[Mention]:
         label, _, code = hit.key.partition("|")
         if label in {"cue", "topic"} or "|" in code:
             continue
-        flags = {c for c in _contexts(hit, cues)}
+        flags = set(_contexts(hit, cues))
         if any(m.key == f"{hit.key}|not" and _covers(m, hit) for m in masks):
             flags.add("masked")
         bars = _BARS.get(label, _DEFAULT_BARS)

@@ -1,7 +1,8 @@
 """Session ids as people write them, and which of them the message is about.
 
-Canonical is ``HT-`` and six digits. What looks alike (invoices, tickets, telephones, codes, amounts)
-is never taken; an id that is corrected, or named as another, unaffected session, is kept with a flag.
+Canonical is ``HT-`` and six digits. What looks alike (invoices, tickets, telephones, codes,
+amounts) is never taken; an id that is corrected, or named as another, unaffected session, is
+kept with a flag.
 """
 
 from __future__ import annotations
@@ -39,25 +40,35 @@ _SPOKEN_HINT: Final = re.compile(r"\b(?:zero|oh|nought|nine|six|seven) (?:\w+ )"
 
 #: What stands shortly before a number and makes it no session.
 _OTHER_NUMBER = re.compile(
-    r"(?:invoices?|inv|tickets?|case|polic(?:y|ies)|insurance|registration|registered|reg|member(?:ship)?"
-    r"|bacp|ukcp|hcpc|ncps|bps|bpc|babcp|nmc|gmc|ncs|dbs|phone|telephone|tel|mobile|mob|whatsapp|text"
-    r"|ring(?: me)?|call(?: me)?|sort ?code|account|acc(?:oun)?t|(?:pass|access|post|zip|discount|promo|use|pin|door"
-    r"|security|verification|auth\w*) ?code|code|passcode|password|pin|course|order|receipt|transaction|payment"
-    r"|vat|utr|zoom|teams|samaritans|dated?|version|fax|parcel|tracking|docket|statement|licen[cs]e)"
-    r"(?:\b[\s\W]{0,4}(?:id|no|nr|nos|number|numbers|ref|reference|me|on|is|was|at|of|to|the|your|our|my|us)?){0,3}[\s\W]{0,3}$",
+    r"(?:invoices?|inv|tickets?|case|polic(?:y|ies)|insurance|registration|registered|reg"
+    r"|member(?:ship)?"
+    r"|bacp|ukcp|hcpc|ncps|bps|bpc|babcp|nmc|gmc|ncs|dbs|phone|telephone|tel|mobile|mob|whatsapp"
+    r"|text"
+    r"|ring(?: me)?|call(?: me)?|sort ?code|account|acc(?:oun)?t|(?:pass|access|post|zip|discount"
+    r"|promo|use|pin|door"
+    r"|security|verification|auth\w*) ?code|code|passcode|password|pin|course|order|receipt"
+    r"|transaction|payment"
+    r"|vat|utr|zoom|teams|samaritans|dated?|version|fax|parcel|tracking|docket|statement"
+    r"|licen[cs]e)"
+    r"(?:\b[\s\W]{0,4}(?:id|no|nr|nos|number|numbers|ref|reference|me|on|is|was|at|of|to|the|your"
+    r"|our|my|us)?){0,3}[\s\W]{0,3}$",
     re.IGNORECASE,
 )
 #: What must stand near a bare "204 518": three and three digits may be many things.
 _SESSION_WORD = re.compile(
-    r"\b(?:sessions?|bookings?|booked|appointments?|appt|ids?|ref(?:erence)?|ht|number'?s?|screen)\b",
+    r"\b(?:sessions?|bookings?|booked|appointments?|appt|ids?|ref(?:erence)?|ht|number'?s?"
+    r"|screen)\b",
     re.IGNORECASE,
 )
 
 #: The number before was wrong: between it and the next one stands one of these.
 _CORRECTION = re.compile(
-    r"\b(?:wait|i mean|i meant|meant|make that|scratch that|correction|beg (?:your )?pardon|no,? look|my mistake"
-    r"|typo|ignore (?:that|the first)|hang on|or rather|should (?:read|be|say|have been)|the right one"
-    r"|the correct|sorry,? (?:no|that'?s|it'?s|it is|its|i)|no,? sorry|no,? it'?s|apologies,? (?:it'?s|that'?s|i)"
+    r"\b(?:wait|i mean|i meant|meant|make that|scratch that|correction|beg (?:your )?pardon"
+    r"|no,? look|my mistake"
+    r"|typo|ignore (?:that|the first)|hang on|or rather|should (?:read|be|say|have been)"
+    r"|the right one"
+    r"|the correct|sorry,? (?:no|that'?s|it'?s|it is|its|i)|no,? sorry|no,? it'?s"
+    r"|apologies,? (?:it'?s|that'?s|i)"
     r"|hold on|wrong (?:one|number|id|ref)|oops|whoops)\b",
     re.IGNORECASE,
 )
@@ -73,36 +84,49 @@ _RIGHT_ONE = re.compile(
 
 #: Said after an id: this session is not the matter.
 _UNAFFECTED_AFTER = re.compile(
-    r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b|\bstays? (?:put|as|in|on)\b"
-    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b|\bsomeone else|\bsomebody else|\banother client|\bdifferent (?:client|session|person)"
-    r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b|\bgoes ahead\b"
-    r"|\bnothing (?:further|more|to do)\b|\bis (?:fine|ok|okay|not affected|all right)\b|\bthat one'?s fine\b"
-    r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b|\bgoing ahead\b"
+    r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b"
+    r"|\bstays? (?:put|as|in|on)\b"
+    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b|\bsomeone else|\bsomebody else|\banother client"
+    r"|\bdifferent (?:client|session|person)"
+    r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b"
+    r"|\bgoes ahead\b"
+    r"|\bnothing (?:further|more|to do)\b|\bis (?:fine|ok|okay|not affected|all right)\b"
+    r"|\bthat one'?s fine\b"
+    r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b"
+    r"|\bgoing ahead\b"
     r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
     re.IGNORECASE,
 )
 #: Said before it.
 _UNAFFECTED_BEFORE = re.compile(
-    r"(?:\bleave|\bkeep|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than|\bunlike"
-    r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with|\bmix [\w ]{0,12}with"
-    r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y|ies) on as is|\bas they are"
+    r"(?:\bleave|\bkeep|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than"
+    r"|\bunlike"
+    r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with"
+    r"|\bmix [\w ]{0,12}with"
+    r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y"
+    r"|ies) on as is|\bas they are"
     r"|\bas it is|\bstays? put)[\s\W]{0,3}(?:session |booking |number |ref )?$",
     re.IGNORECASE,
 )
 #: Only these make a lone id none of the matter: "leave that one in" may concern the last session.
 _SOMEBODY_ELSES = re.compile(r"some(?:one|body) else|another client", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
-    r"\b(?:scrap|changed my mind|un-?cancel|take (?:it|that|this|my \w+) back|as you were|disregard|withdraw\w*"
-    r"|ignore (?:my|what|that)|false alarm|after all|reinstate|forget (?:my|what)|bin (?:it|that|my))\b",
+    r"\b(?:scrap|changed my mind|un-?cancel|take (?:it|that|this|my \w+) back|as you were"
+    r"|disregard|withdraw\w*"
+    r"|ignore (?:my|what|that)|false alarm|after all|reinstate|forget (?:my|what)|bin (?:it|that"
+    r"|my))\b",
     re.IGNORECASE,
 )
 _SUBJECT_DISOWNED = re.compile(
-    r"\b(?:not (?:this|the|that) (?:one|number|session|id|booking)?\s*(?:in|from) the (?:subject|title|heading)"
-    r"|(?:first|other|wrong) (?:number|one|id) in the subject|ignore the (?:number|id|one|ref)[\w ]{0,12} in the (?:subject|title))",
+    r"\b(?:not (?:this|the|that) (?:one|number|session|id|booking)?\s*(?:in|from) the (?:subject"
+    r"|title|heading)"
+    r"|(?:first|other|wrong) (?:number|one|id) in the subject|ignore the (?:number|id|one"
+    r"|ref)[\w ]{0,12} in the (?:subject|title))",
     re.IGNORECASE,
 )
 _AUTOMATIC = re.compile(
-    r"\s*(?:re: )?(?:automatic(?:ally)? (?:reply|response)|auto[- ]?(?:reply|response)|out of (?:the )?office)",
+    r"\s*(?:re: )?(?:automatic(?:ally)? (?:reply|response)|auto[- ]?(?:reply|response)"
+    r"|out of (?:the )?office)",
     re.IGNORECASE,
 )
 _MACHINE_ABOUT_SESSION = re.compile(
@@ -111,6 +135,9 @@ _MACHINE_ABOUT_SESSION = re.compile(
 )
 _REPLY = re.compile(r"\s*(?:re|fwd?|aw|sv) ?:", re.IGNORECASE)
 _EXAMPLE = re.compile(r"(?:for example|for instance|e\.?g\.?|such as)[\s\W]*$", re.IGNORECASE)
+
+
+_MOST: Final = 100  # ids in one message; a longer list is data, not a request
 
 
 class _Found(NamedTuple):
@@ -122,21 +149,24 @@ class _Found(NamedTuple):
 
 
 def session_ids(reading: Reading) -> tuple[Mention, ...]:
-    """Every session id that the sender's words hold or point at, flagged where it is not the matter.
+    """Every session id that the sender's words hold or point at, flagged where it is not the
+    matter.
 
-    Flags: "corrected" (a slip of the pen that the text puts right), "other_session" (named as another,
-    unaffected session), "quoted" (stands in quoted text that the new text points at).
+    Flags: "corrected" (a slip of the pen that the text puts right), "other_session" (named as
+    another, unaffected session), "quoted" (stands in quoted text that the new text points at).
     Automatic mail yields none.
     """
     if _is_automatic_reply(reading):
         return ()
-    found = [*_in_part(reading, "subject"), *_in_part(reading, "new_text")]
+    found = [*_in_part(reading, "subject"), *_in_part(reading, "new_text")][:_MOST]
     mentions = [_mention(reading, f, found) for f in found]
-    return _settle(reading, mentions) or tuple(_pointed_at(reading))
+    return _settle(mentions) or tuple(_pointed_at(reading))
 
 
 def _is_automatic_reply(reading: Reading) -> bool:
-    """Whether a machine echoes our own subject; a bounce or a calendar answer does name a session."""
+    """Whether a machine echoes our own subject; a bounce or a calendar answer does name a
+    session.
+    """
     subject = reading.folded["subject"].text
     if _AUTOMATIC.match(subject):
         return True
@@ -201,7 +231,9 @@ def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Menti
 
 
 def _is_disowned_subject(reading: Reading, found: _Found, everything: list[_Found]) -> bool:
-    """Whether the new text turns from the subject's id: in words, or by naming others in a reply."""
+    """Whether the new text turns from the subject's id: in words, or by naming others in a
+    reply.
+    """
     in_text = {f.value for f in everything if f.part == "new_text"}
     if found.value in in_text or not in_text:
         return False
@@ -221,7 +253,7 @@ def _is_corrected(before: str, after: str, following: list[_Found], found: _Foun
     return bool(_RIGHT_ONE.search(before + after[:80])) or "not" in before[-6:].lower()
 
 
-def _settle(reading: Reading, mentions: list[Mention]) -> tuple[Mention, ...]:
+def _settle(mentions: list[Mention]) -> tuple[Mention, ...]:
     """One verdict per id: a correction holds for every mention; "unaffected" needs another id."""
     corrected = {m.value for m in mentions if "corrected" in m.flags}
     unaffected = {m.value for m in mentions if "other_session" in m.flags} - corrected
@@ -244,14 +276,17 @@ def _settle(reading: Reading, mentions: list[Mention]) -> tuple[Mention, ...]:
 
 #: The new text speaks of what stands below: a request, a booking, both of them.
 _POINTS_BELOW = re.compile(
-    r"\b(?:(?:session|booking|appointment|request|cancellation|message|email|mail|one|it|that|this|both|all|two|three"
-    r"|those|these)(?: (?:i|we|you) \w+)?(?: (?:of (?:the )?(?:ones )?|that'?s |is |just |quoted |mentioned |forwarded ))?"
+    r"\b(?:(?:session|booking|appointment|request|cancellation|message|email|mail|one|it|that|this"
+    r"|both|all|two|three"
+    r"|those|these)(?: (?:i|we|you) \w+)?(?: (?:of (?:the )?(?:ones )?|that'?s |is |just |quoted "
+    r"|mentioned |forwarded ))?"
     r"[\s(]{1,2}below|(?:cancel|scrap|ignore|disregard|withdraw|see) (?:the )?below"
     r"|questions? below|(?:number|ref(?:erence)?|id)\b[^.\n]{0,40} below)\b",
     re.IGNORECASE,
 )
 _NOT_BELOW = re.compile(
-    r"below (?:is|was|belongs?|are)\b[^.\n]{0,30}\b(?:other|another|else|different|not)\b|alternatives|mention(?:ed)? below",
+    r"below (?:is|was|belongs?|are)\b[^.\n]{0,30}\b(?:other|another|else|different|not)\b"
+    r"|alternatives|mention(?:ed)? below",
     re.IGNORECASE,
 )
 _PLURAL_BELOW = re.compile(
@@ -273,8 +308,10 @@ _ORDINALS: Final = {
     "4": 4,
 }
 _ITEM_ANSWER = re.compile(
-    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)(first|second|third|fourth|[1-4](?:st|nd|rd)?)"
-    r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes|one)\b))",
+    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)(first|second|third"
+    r"|fourth|[1-4](?:st|nd|rd)?)"
+    r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes"
+    r"|one)\b))",
     re.IGNORECASE,
 )
 #: "Cancel 1, please", and "2 is fine".

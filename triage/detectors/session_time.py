@@ -23,44 +23,60 @@ from triage.records import Part
 LONDON: Final = ZoneInfo("Europe/London")
 
 _RECURRING = re.compile(
-    r"\b(?:every|each|weekly|fortnightly|usually|regular(?:ly)?|alternate|only (?:do|free|available|works?)|can do|available|free on"
-    r"|can (?:only )?(?:make|manage)|prefers?|evenings? or|or (?:sat|sun)|if possible|any time|hours are)\b[^.\n]{0,18}$"
+    r"\b(?:every|each|weekly|fortnightly|usually|regular(?:ly)?|alternate|only (?:do|free"
+    r"|available|works?)|can do|available|free on"
+    r"|can (?:only )?(?:make|manage)|prefers?|evenings? or|or (?:sat|sun)|if possible|any time"
+    r"|hours are)\b[^.\n]{0,18}$"
 )
 #: Not when the session is: when somebody was or will be told, or by when an answer is wanted.
 _CONTACT = re.compile(
-    r"\b(?:told|tell(?:ing)?|rang|ring(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke|speak(?:ing)?|talk(?:ed|ing)?|messag(?:e|ed|ing)|msg(?:ed)?|dm'?d|text(?:ed|ing)?"
-    r"|email(?:ed|ing)?|e-mailed|mailed|wr(?:ote|ite|iting|itten)|sent|left (?:a|her|him|them)|let (?:her|him|them) know|break it|supervis(?:ion|or)|meeting with|discuss(?:ed)?"
-    r"|asked|request(?:ed)?|replied|answered|read|opened|saw (?:the|your|his|her|their) (?:form|saq|questionnaire|message|email)|reach(?:ed|able)?|booked (?:in )?(?:on|last)"
-    r"|emailed|reminder|your (?:email|message|mail|reply|note)|office|closed|away|back (?:on|at|in)|training|dentist|holiday|annual leave|since|webinar|interview)\b[^.\n;:(]{0,45}$"
+    r"\b(?:told|tell(?:ing)?|rang|ring(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke|speak(?:ing)?"
+    r"|talk(?:ed|ing)?|messag(?:e|ed|ing)|msg(?:ed)?|dm'?d|text(?:ed|ing)?"
+    r"|email(?:ed|ing)?|e-mailed|mailed|wr(?:ote|ite|iting|itten)|sent|left (?:a|her|him|them)"
+    r"|let (?:her|him|them) know|break it|supervis(?:ion|or)|meeting with|discuss(?:ed)?"
+    r"|asked|request(?:ed)?|replied|answered|read|opened|saw (?:the|your|his|her|their) (?:form"
+    r"|saq|questionnaire|message|email)|reach(?:ed|able)?|booked (?:in )?(?:on|last)"
+    r"|emailed|reminder|your (?:email|message|mail|reply|note)|office|closed|away|back (?:on|at"
+    r"|in)|training|dentist|holiday|annual leave|since|webinar|interview)\b[^.\n;:(]{0,45}$"
 )
 #: "yesterday evening I wrote", "Tomorrow I'll ring her".
 _CONTACT_AFTER = re.compile(
-    r"[,\s]*(?:and )?(?:i|we|she|he|they)(?:'ve|'ll|'m|'d| have| will| am| shall| had)?(?: \w+)?? (?:told|tell(?:ing)?|r[ai]ng(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke"
-    r"|speak(?:ing)?|talk(?:ed|ing)?|messag(?:e|ed|ing)|text(?:ed|ing)?|email(?:ed|ing)?|wr(?:ote|ite|iting)|sent|send(?:ing)?|asked|tried|try|left)\b"
+    r"[,\s]*(?:and )?(?:i|we|she|he|they)(?:'ve|'ll|'m|'d| have| will| am| shall"
+    r"| had)?(?: \w+)?? (?:told|tell(?:ing)?|r[ai]ng(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke"
+    r"|speak(?:ing)?|talk(?:ed|ing)?|messag(?:e|ed|ing)|text(?:ed|ing)?|email(?:ed|ing)?|wr(?:ote"
+    r"|ite|iting)|sent|send(?:ing)?|asked|tried|try|left)\b"
 )
 _TOO_LATE = re.compile(
-    r"\b(?:too late|expired?|lapsed?|unconfirmed|for the (?:record|file|log)|ran out|run out|on (?:the )?record|on file|timed out|after the (?:fact|event)"
-    r"|missed|never confirmed|didn'?t confirm|not confirmed|no-?show|gone past|has passed|went by|came and went|dropped off)\b"
+    r"\b(?:too late|expired?|lapsed?|unconfirmed|for the (?:record|file|log)|ran out|run out"
+    r"|on (?:the )?record|on file|timed out|after the (?:fact|event)"
+    r"|missed|never confirmed|didn'?t confirm|not confirmed|no-?show|gone past|has passed|went by"
+    r"|came and went|dropped off)\b"
 )
 _DEADLINE = re.compile(
-    r"\b(?:by|before|until|till|til|after|since|between|no later than|than)[\s(]*(?:my |the |our |her |his |this |next |last |then |end of )?$"
+    r"\b(?:by|before|until|till|til|after|since|between|no later than|than)[\s(]*(?:my |the |our "
+    r"|her |his |this |next |last |then |end of )?$"
 )
 _SESSION = re.compile(
-    r"\b(?:sessions?|booking|booked|appointment|appt|slot|consultation|intake|initial|first|1st|meeting|meet|hour|cancel\w*|take (?:it |him |her |them )?off|remove|pull"
-    r"|release|new (?:client|one|lady|man|chap|guy|lad|person|gentleman|booking|couple)|due|down for|scheduled|seeing|see (?:him|her|them)|lapsed|expired|unconfirmed|next one|last one|final|newbie)\b"
+    r"\b(?:sessions?|booking|booked|appointment|appt|slot|consultation|intake|initial|first|1st"
+    r"|meeting|meet|hour|cancel\w*|take (?:it |him |her |them )?off|remove|pull"
+    r"|release|new (?:client|one|lady|man|chap|guy|lad|person|gentleman|booking|couple)|due"
+    r"|down for|scheduled|seeing|see (?:him|her|them)|lapsed|expired|unconfirmed|next one|last one"
+    r"|final|newbie)\b"
 )
 _ID_NEAR = re.compile(r"HT ?-? ?\d|#\d{6}|\b\d{6}\b|/sessions/")
 _MY_HANDLE = re.compile(
-    r"\b(?:my|the|his|her|their|our|your|today'?s|tomorrow'?s|this (?:morning|afternoon|evening)'?s|\w+day'?s)\s$"
+    r"\b(?:my|the|his|her|their|our|your|today'?s|tomorrow'?s|this (?:morning|afternoon"
+    r"|evening)'?s|\w+day'?s)\s$"
 )
 
 
 def session_times(reading: Reading) -> tuple[Mention, ...]:
-    """Every time that the subject and new text name, resolved, as "YYYY-MM-DDTHH:MM" or "YYYY-MM-DD".
+    """Every time that the subject and new text name, resolved, as "YYYY-MM-DDTHH:MM" or
+    "YYYY-MM-DD".
 
-    ``confidence`` says how likely it is the session's own time rather than that of a call, a message
-    or a deadline; ``choose`` picks the best. Flags: "recurring", "contact", "deadline", "handle" ("my
-    9am").
+    ``confidence`` says how likely it is the session's own time rather than that of a call, a
+    message or a deadline; ``choose`` picks the best. Flags: "recurring", "contact", "deadline",
+    "handle" ("my 9am").
     """
     sent = reading.email.sent_at.astimezone(LONDON)
     found: list[Mention] = []
@@ -164,7 +180,8 @@ def _partners(
 _FAR: Final = 40
 _CLOSE: Final = 14
 _LINK_BACK = re.compile(
-    r"[\s,(]*(?:(?:o'?clock|slot|in the \w+|at night|session|appointment|on|of|this|,)\s?)*(?:the )?"
+    r"[\s,(]*(?:(?:o'?clock|slot|in the \w+|at night|session|appointment|on|of|this"
+    r"|,)\s?)*(?:the )?"
 )
 _SAME_TIME = re.compile(r"[\s,(]*(?:at (?:the )?)?same (?:time|hour)")
 
@@ -197,7 +214,9 @@ def _with_clock(text: str, day: Day, clock: Clock) -> _Joined:
 def _alone(
     text: str, clock: Clock, joined: list[_Joined], before: list[Day], sent: datetime
 ) -> Iterator[_Joined]:
-    """A clock time with no day beside it: of the last day named without one, else of today ("my 9am")."""
+    """A clock time with no day beside it: of the last day named without one, else of today ("my
+    9am").
+    """
     if any(j[3] and j[3][0] % 12 == clock.hour % 12 and j[3][1] == clock.minute for j in joined):
         return  # "the 8am" again
     behind = [j for j in joined if j[0] < clock.first and not j[2].recurring]
