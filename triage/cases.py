@@ -79,7 +79,8 @@ def _same_side(case: OpenCase, email: Email, sender_ids: Collection[str]) -> boo
 
 def _other_ask_of_same_mail(case: OpenCase, email: Email, request: Request) -> bool:
     """Two asks in one mail are two cases; the same mail read again only finds what it said."""
-    return email.message_id in case.message_ids and merge(case, request) != case.request
+    known = bool(email.message_id) and email.message_id in case.message_ids
+    return known and merge(case, request) != case.request
 
 
 def _same_session(case: OpenCase, request: Request) -> bool:
@@ -88,9 +89,8 @@ def _same_session(case: OpenCase, request: Request) -> bool:
 
 
 def _same_thread(case: OpenCase, email: Email) -> bool:
-    return email.in_reply_to in case.message_ids or not set(case.message_ids).isdisjoint(
-        email.references
-    )
+    before = {email.in_reply_to, *email.references} - {""}
+    return not before.isdisjoint(case.message_ids)
 
 
 def _named(request: Request) -> str:

@@ -90,6 +90,12 @@ def test_without_a_registry_the_same_vouched_for_address_joins():
     )
 
 
+def test_mails_without_a_message_id_are_no_thread():
+    nameless = replace(CASE, message_ids=("",))
+
+    assert joined(Request("update"), cases=(nameless,), message_id="", in_reply_to="") is None
+
+
 def test_thanks_and_other_matters_in_the_thread_stay_out_of_the_case():
     assert joined(Request("other"), cases=(CASE,), in_reply_to="<1@x>") is None
 
