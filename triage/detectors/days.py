@@ -166,7 +166,7 @@ def days(lowered: str, text: str, bounds: list[int], sent: datetime) -> list[Day
 
     *sent* is local time in Europe/London.
     """
-    late = _TOO_LATE.search(lowered) is not None
+    late = is_too_late(lowered)
     seen: list[Day] = []
     for m, kind in _matches(lowered):
         if len(seen) == _MOST:
@@ -178,6 +178,11 @@ def days(lowered: str, text: str, bounds: list[int], sent: datetime) -> list[Day
         if day is not None:
             seen.append(day)
     return seen
+
+
+def is_too_late(lowered: str) -> bool:
+    """Whether the message speaks of a session that has gone by or lapsed."""
+    return _TOO_LATE.search(lowered) is not None
 
 
 def _matches(lowered: str) -> Iterator[tuple[re.Match[str], str]]:

@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from math import exp
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from triage.detectors.clocks import Clock, clock_after, clocks, part_after, settled
-from triage.detectors.days import Day, days
+from triage.detectors.days import Day, days, is_too_late
 from triage.detectors.mention import Mention
 from triage.language import Reading
 from triage.records import Part
@@ -110,7 +111,7 @@ def choose(mentions: Sequence[Mention]) -> Mention | None:
     return best
 
 
-_ENOUGH: Final = 0.3
+_ENOUGH: Final = 0.1
 
 
 def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) -> Iterator[Mention]:
@@ -120,13 +121,14 @@ def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) ->
         lowered = text
     bounds = [s.first for s in reading.sentences if s.part == part]
     named = days(lowered, text, bounds, sent)
+    late = is_too_late(lowered)
     told = [
         c for c in clocks(lowered) if not any(d.first < c.last and c.first < d.last for d in named)
     ]
     for first, last, day, clock in _join(lowered, bounds, named, told, before, sent):
         if part == "subject" or day.clock is None:
             before.append(day)
-        yield _mention(reading, part, lowered, first, last, day, clock)
+        yield _mention(reading, part, lowered, sent, late, first, last, day, clock)
 
 
 _Joined = tuple[int, int, Day, tuple[int, int] | None]
@@ -239,6 +241,8 @@ def _mention(
     reading: Reading,
     part: Part,
     text: str,
+    sent: datetime,
+    late: bool,
     first: int,
     last: int,
     day: Day,
@@ -248,6 +252,16 @@ def _mention(
     sentence = reading.sentences[at]
     before = text[max(sentence.first, first - 60) : first]
     after = text[last : min(sentence.last, last + 45)]
+    flags = _flags(day, clock, before, after)
+    value = day.day.isoformat() + (f"T{clock[0]:02}:{clock[1]:02}" if clock else "")
+    confidence = _confidence(
+        part, day, clock, sent, (before, after, sentence.text), flags, late=late
+    )
+    span = reading.span(part, first, last)
+    return Mention("session_time", value, span, at, "session_time", confidence, frozenset(flags))
+
+
+def _flags(day: Day, clock: tuple[int, int] | None, before: str, after: str) -> set[str]:
     flags = set()
     if day.recurring or _RECURRING.search(before):
         flags.add("recurring")
@@ -259,13 +273,65 @@ def _mention(
         flags.add("deadline")
     if clock is not None and _MY_HANDLE.search(before):
         flags.add("handle")
-    value = day.day.isoformat() + (f"T{clock[0]:02}:{clock[1]:02}" if clock else "")
-    score = 0.35 + 0.2 * (clock is not None) + 0.1 * (part == "subject")
-    score += 0.2 * bool(_ID_NEAR.search(before) or _ID_NEAR.search(after))
-    score += 0.15 * (about >= 0 or _SESSION.search(after) is not None)
-    score -= (
-        0.35 * ("contact" in flags) + 0.35 * ("deadline" in flags) + 0.5 * ("recurring" in flags)
-    )
-    confidence = min(max(score, 0.02), 0.97)
-    span = reading.span(part, first, last)
-    return Mention("session_time", value, span, at, "session_time", confidence, frozenset(flags))
+    return flags
+
+
+#: Weights of a logistic regression over the corpora (is this mention the session's time?), rounded.
+_WEIGHTS: Final = {
+    "bias": -0.8,
+    "clock": 1.6,
+    "subject": 1.8,
+    "contact": -1.2,
+    "deadline": -0.9,
+    "id_near": 0.7,
+    "id_in_sentence": 0.5,
+    "session_before": 0.8,
+    "session_after": 0.4,
+    "for": 1.5,
+    "new": 1.2,
+    "past": -1.9,
+    "past_late": -0.5,
+    "long_past": -0.7,
+    "today": -1.5,
+    "far": -2.0,
+}
+_NEW = re.compile(r"\b(?:first|initial|new)\b")
+_FOR = re.compile(r"\bfor\s(?:the )?$")
+
+
+def _confidence(
+    part: Part,
+    day: Day,
+    clock: tuple[int, int] | None,
+    sent: datetime,
+    words: tuple[str, str, str],
+    flags: set[str],
+    *,
+    late: bool,
+) -> float:
+    """The probability that this is the session's own time."""
+    before, after, sentence = words
+    ahead = (day.day - sent.date()).days
+    signs = {
+        "clock": clock is not None,
+        "subject": part == "subject",
+        "contact": "contact" in flags,
+        "deadline": "deadline" in flags,
+        "id_near": bool(_ID_NEAR.search(before) or _ID_NEAR.search(after)),
+        "id_in_sentence": _ID_NEAR.search(sentence) is not None,
+        "session_before": _SESSION.search(before) is not None,
+        "session_after": _SESSION.search(after) is not None,
+        "for": _FOR.search(before) is not None,
+        "new": _NEW.search(before) is not None or _NEW.search(after) is not None,
+        "past": ahead < 0 and not late,
+        "past_late": ahead < 0 and late,
+        "long_past": ahead < -_LONG_PAST,
+        "today": ahead == 0 and not late,
+        "far": ahead > _FAR_AHEAD,
+    }
+    score = _WEIGHTS["bias"] + sum(_WEIGHTS[sign] for sign, holds in signs.items() if holds)
+    return 1 / (1 + exp(-score))
+
+
+_LONG_PAST: Final = 3  # days
+_FAR_AHEAD: Final = 14  # days
