@@ -22,18 +22,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from imapclient import IMAPClient, SocketTimeout
-from imapclient.exceptions import LoginError
 
 from ingest.folder_names import from_utf7, to_utf7
-from ingest.imap_failures import FAILURES, described, line_is_dead, says_no, says_not_now
+from ingest.imap_failures import FAILURES, described, line_is_dead, says_not_now
 from ingest.imap_listing import Listed, grouped, listed_from
+from ingest.imap_login import log_in
 from ingest.sources import (
     Access,
     Batch,
     Cause,
     ImapAddress,
     Known,
-    LoginRefusedError,
     Loss,
     SourceError,
     SourceSpecError,
@@ -181,35 +180,13 @@ class ImapSource:
         return context
 
     def _login(self) -> None:
-        user, password = self._access.user or self._address.user, self._access.password
-        if re.search(r"[\0\r\n]", user + password):
-            raise SourceSpecError(f"{self.name}: user and password must not hold line breaks")
-        with self._edge("asking what the server can do"):
-            closed = self._client.has_capability("LOGINDISABLED")
-        if closed:
-            raise SourceError(
-                f"{self.name}: the server takes no password without TLS; use imaps://"
-            )
-        try:
-            if user.isascii() and password.isascii():
-                self._client.login(user, password)
-            else:  # LOGIN is for ASCII alone
-                self._client.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
-        except FAILURES as error:
-            raise self._login_failure(error) from None
+        user = self._access.user or self._address.user
+        log_in(self._client, self.name, user, self._access, reconnect=self._reconnect)
 
-    def _login_failure(self, error: BaseException) -> SourceError:
-        """Tell a refused password from a line cut during LOGIN and from an overloaded server.
-
-        imapclient raises ``LoginError`` for all three; what it wraps tells them apart.
-        """
-        cause = (isinstance(error, LoginError) and error.__context__) or error
-        if not says_no(cause) or says_not_now(cause):
-            return SourceError(f"{self.name}: {described(cause)} while logging in")
-        return LoginRefusedError(
-            f"{self.name}: {described(cause)} this login; user and password must be those of an "
-            "IMAP account allowed to log in with a password"
-        )
+    def _reconnect(self) -> Any:  # noqa: ANN401 - imapclient is untyped
+        self._hang_up()
+        self._connect()
+        return self._client
 
     def _examine(self) -> None:
         try:

@@ -63,6 +63,20 @@ class Batch:
     cursor: Cursor
 
 
+class AccessTokens(Protocol):
+    """Tokens that stand in for a password (OAuth2, ``ingest/oauth.py``); may raise SourceError."""
+
+    def current(self) -> str:
+        """A token that should be good."""
+
+    def renewed(self, refused: str) -> str | None:
+        """Another one than *refused*; None where asking again is of no use."""
+
+
+def _at_once() -> None:
+    """Nothing holds a login up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What reading a mailbox needs beside its name.
@@ -78,6 +92,8 @@ class Access:
     max_message_bytes: int = 25 * 1024 * 1024
     user: str = ""
     backoff_s: float = 1.0  # before a broken line is first taken up again; doubles each time
+    tokens: AccessTokens | None = field(default=None, repr=False)  # instead of the password
+    before_login: Callable[[], None] = field(default=_at_once, repr=False)  # may raise SourceError
 
 
 class Source(Protocol):
