@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import os
 import tomllib
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,7 +32,8 @@ from pydantic_settings import (
 )
 
 if TYPE_CHECKING:
-    from ingest.sources import Access
+    from ingest.oauth import OAuth
+    from ingest.sources import Access, AccessTokens
     from triage.deadlines import OfficeHours
     from triage.policy import Thresholds
     from triage.replies import Wording
@@ -38,6 +47,54 @@ class SettingsError(Exception):
     """The configuration cannot be used; the message names the setting and what is allowed."""
 
 
+class OAuthSettings(BaseModel):
+    """How a mailbox is opened that takes no password; the secrets stay in their files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: Literal["client_credentials", "refresh_token"]
+    token_url: str = Field(description="google, microsoft, or the https:// address of another")
+    tenant: str = Field("", description="Directory id or domain, for microsoft")
+    client_id: str
+    client_secret_file: Path | None = Field(None, description="File that holds the client secret")
+    refresh_token_file: Path | None = Field(None, description="Replaced at each rotation")
+    scope: str = Field("", description="Empty is the provider's scope for IMAP")
+    refresh_token_days: float | None = Field(None, gt=0, description="Its life, if not told")
+    expires_on: date | None = Field(None, description="When client secret or consent end")
+    allow_loopback_http: bool = Field(default=False, description="For tests on this machine")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        provider = self.token_url
+        if self.flow == "refresh_token" and self.refresh_token_file is None:
+            msg = "the flow refresh_token needs refresh_token_file"
+        elif self.flow == "client_credentials" and self.client_secret_file is None:
+            msg = "the flow client_credentials needs client_secret_file"
+        elif self.flow == "client_credentials" and provider == "google":
+            msg = "Google has no flow client_credentials for mail; use refresh_token"
+        elif provider == "microsoft" and not self.tenant:
+            msg = "microsoft needs tenant: the directory's id or domain"
+        else:
+            return self
+        raise ValueError(msg)
+
+    def grant(self, timeout_s: float) -> OAuth:
+        """As `ingest.oauth` takes it."""
+        from ingest.oauth import PROVIDERS, SCOPES, OAuth
+
+        address = PROVIDERS.get(self.token_url, self.token_url)
+        return OAuth(
+            flow=self.flow,
+            token_url=address.format(tenant=self.tenant) if self.tenant else address,
+            client_id=self.client_id,
+            scope=self.scope or SCOPES.get((self.token_url, self.flow), ""),
+            client_secret_file=self.client_secret_file,
+            refresh_token_file=self.refresh_token_file,
+            timeout_s=timeout_s,
+            allow_loopback_http=self.allow_loopback_http,
+        )
+
+
 class SourceSettings(BaseModel):
     """One mailbox folder. Only ``url`` is needed for files; IMAP needs a password as well."""
 
@@ -49,6 +106,7 @@ class SourceSettings(BaseModel):
     ca_file: Path | None = Field(None, description="CA certificate, where it is not a public one")
     allow_plaintext: bool = Field(default=False, description="Allow imap:// without TLS")
     tag: str = Field("", description="IMAP keyword set on stored messages; empty leaves all as is")
+    oauth: OAuthSettings | None = Field(None, description="Access tokens instead of a password")
 
 
 class OfficeSettings(BaseModel):
@@ -69,6 +127,16 @@ class OfficeSettings(BaseModel):
             msg = "give at least one day; allowed are 0 (Monday) to 6 (Sunday)"
             raise ValueError(msg)
         return days
+
+
+class WatchSettings(BaseModel):
+    """How `fit-triage watch` goes about; times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interval: float = Field(300, ge=1, description="Between two looks, give or take a tenth")
+    idle: bool = Field(default=True, description="Let servers tell of new mail (IMAP IDLE)")
+    idle_renew: float = Field(480, ge=1, le=540, description="How long to believe a silent one")
 
 
 class CertaintySettings(BaseModel):
@@ -113,6 +181,7 @@ class Settings(BaseSettings):
     templates: Path | None = Field(None, description="Folder of draft templates; empty is ours")
     office: OfficeSettings = OfficeSettings()
     certainty: CertaintySettings = CertaintySettings()
+    watch: WatchSettings = WatchSettings()
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -137,12 +206,13 @@ class Settings(BaseSettings):
         from ingest.sources import Access
 
         return Access(
-            password=self._password_for(source),
+            password="" if source.oauth else self._password_for(source),
             ca_file=str(source.ca_file or self.imap_ca_file or ""),
             allow_plaintext=source.allow_plaintext,
             timeout_s=self.imap_timeout,
             max_message_bytes=self.max_message_bytes,
             user=source.user,
+            tokens=self._tokens_for(source.oauth) if source.oauth else None,
         )
 
     def office_hours(self, now: datetime) -> OfficeHours:
@@ -185,11 +255,20 @@ class Settings(BaseSettings):
         file = source.password_file or self.imap_password_file
         if file is None:
             return self.imap_password.get_secret_value()
-        try:
-            return file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            msg = f"password file {file} cannot be read: {_cause(error)}"
-            raise SettingsError(msg) from error
+        return _secret("password", file)
+
+    def _tokens_for(self, oauth: OAuthSettings) -> AccessTokens:
+        from ingest.oauth import token_source
+
+        # Read again whenever a token is asked for; here only so that a slip shows at the start.
+        for what, file in (
+            ("client secret", oauth.client_secret_file),
+            ("refresh token", oauth.refresh_token_file),
+        ):
+            if file is not None and not _secret(what, file):
+                msg = f"{what} file {file} is empty"
+                raise SettingsError(msg)
+        return token_source(oauth.grant(self.imap_timeout))
 
 
 def read_settings(path: Path | None = None) -> Settings:
@@ -254,9 +333,20 @@ def _allowed_beside(location: tuple[int | str, ...]) -> list[str]:
         "sources": SourceSettings,
         "office": OfficeSettings,
         "certainty": CertaintySettings,
+        "watch": WatchSettings,
     }
     model = models.get(str(location[0]), Settings) if len(location) > 1 else Settings
+    if "oauth" in location[:-1]:
+        model = OAuthSettings
     return sorted(set(model.model_fields) - {"imap_password"})
+
+
+def _secret(what: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        msg = f"{what} file {file} cannot be read: {_cause(error)}"
+        raise SettingsError(msg) from error
 
 
 def _cause(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from ingest.sources import SourceError, open_source
 from settings import Settings, SettingsError, SourceSettings
 from store import Counts, StoreError, open_store
 
+#: Time enough to sign in again, or to make a new client secret, without haste.
+ENDS_SOON: Final = timedelta(days=14)
 #: A scheduled run that has not succeeded for longer has been forgotten or fails.
 LATE: Final = timedelta(hours=24)
 
@@ -19,7 +21,7 @@ LATE: Final = timedelta(hours=24)
 def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, Any]:
     """The figures, what is wrong in words, and ``healthy`` where nothing is."""
     model, refused = model_in_use(settings)
-    issues = list(_issues(counts, refused, now))
+    issues = [*_issues(counts, refused, now), *_ending(settings, now)]
     last = counts.last_run
     return {
         "healthy": not issues,
@@ -51,6 +53,29 @@ def _issues(counts: Counts, refused: str, now: datetime) -> Iterator[str]:
         yield "no booking registry; see `fit-triage registry import`"
     if refused:
         yield f"the model is refused, everything goes to check: {refused}"
+
+
+def _ending(settings: Settings, now: datetime) -> Iterator[str]:
+    """What lets us into a mailbox and ends soon, named by the mailbox's place in the settings."""
+    from ingest.oauth import refresh_token_ends_at
+
+    for place, spec in enumerate(settings.sources, 1):
+        if spec.oauth is None:
+            continue
+        lifetime_s = spec.oauth.refresh_token_days and spec.oauth.refresh_token_days * 86_400
+        ends: list[tuple[str, date]] = []
+        if spec.oauth.expires_on:
+            ends.append(("client secret or consent", spec.oauth.expires_on))
+        try:
+            moment = refresh_token_ends_at(spec.oauth.grant(settings.imap_timeout), lifetime_s)
+        except SourceError as error:
+            yield f"source {place}: {error}"
+        else:
+            if moment is not None:
+                ends.append(("refresh token", datetime.fromtimestamp(moment, UTC).date()))
+        for what, last in ends:
+            if last - now.date() <= ENDS_SOON:
+                yield f"source {place}: its {what} ends on {last}; see docs/operations.md"
 
 
 def model_in_use(settings: Settings) -> tuple[str, str]:

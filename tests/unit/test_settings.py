@@ -4,14 +4,26 @@ import pytest
 
 from settings import (
     CertaintySettings,
+    OAuthSettings,
     OfficeSettings,
     Settings,
     SettingsError,
     SourceSettings,
+    WatchSettings,
     read_settings,
 )
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+OAUTH = """
+[[sources]]
+url = 'eml:x'
+[sources.oauth]
+token_url = 'google'
+client_id = 'x'
+client_secret_file = 'x'
+refresh_token_file = 'x'
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +80,9 @@ def test_sources_in_the_environment_are_separated_by_blanks(
         ("start = 'yesterday'", ["start", "'history' or 'now'"]),
         ("batch_size = 0", ["batch_size", "greater than or equal to 1"]),
         ("batch_size = ", ["is not TOML"]),
-        ("imap_password = 'secret'", ["imap_password_file", "FIT_TRIAGE_IMAP_PASSWORD"]),
+        ("[watch]\nidle_renew = 1700", ["watch.idle_renew", "540"]),
+        (OAUTH + "flow = 'refresh_token'\ntoken = 'x'", ["oauth.token", "refresh_token_file"]),
+        (OAUTH + "flow = 'client_credentials'", ["oauth", "use refresh_token"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(
@@ -128,7 +142,17 @@ def test_a_slip_in_an_edited_template_is_found_at_the_start(tmp_path: Path) -> N
         settings.wording()
 
 
-@pytest.mark.parametrize("model", [Settings, SourceSettings, OfficeSettings, CertaintySettings])
+@pytest.mark.parametrize(
+    "model",
+    [
+        Settings,
+        SourceSettings,
+        OAuthSettings,
+        OfficeSettings,
+        CertaintySettings,
+        WatchSettings,
+    ],
+)
 def test_every_setting_is_documented(model: type) -> None:
     documented = DOCS.read_text(encoding="utf-8")
 
