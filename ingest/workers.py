@@ -1,8 +1,9 @@
 """Work on messages in other processes, in order, whatever a message does to a process.
 
-Any ``concurrent.futures.Executor`` will do. Where a worker dies (a crash in a C library, the kernel
-short of memory), its messages are tried again one by one; the one that kills again is handed to
-``give_up``, and the rest go on.
+Any ``concurrent.futures.Executor`` will do. A worker has so much processor time for a chunk and so
+much memory; past the first the operating system ends it, even inside a C library. Where a worker
+dies, for that or any other reason, its messages are tried again one by one; the one that kills
+again is handed to ``give_up``, and the rest go on.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import resource
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -24,6 +28,12 @@ Made = TypeVar("Made")
 CHUNK = 50
 
 
+#: Seconds of processor time for a chunk, the loading of models included: a hundred times the usual.
+CPU_SECONDS = 20.0
+#: Bytes of address space for a worker process; models and libraries take about 0.6 GiB of it.
+ADDRESS_SPACE = 3 * 2**30
+
+
 class Workers(Generic[Given, Made]):
     """A pool that survives its workers. Nothing starts before the first message comes."""
 
@@ -32,8 +42,11 @@ class Workers(Generic[Given, Made]):
         work: Callable[[Sequence[Given]], list[Made]],
         give_up: Callable[[Given], Made],
         new_executor: Callable[[], Executor],
+        *,
+        cpu_seconds: float = CPU_SECONDS,
     ) -> None:
-        self._work, self._give_up, self._new_executor = work, give_up, new_executor
+        self._work = partial(_bounded, work, cpu_seconds)
+        self._give_up, self._new_executor = give_up, new_executor
         self._executor: Executor | None = None
 
     def __enter__(self) -> Self:
@@ -78,6 +91,17 @@ class Workers(Generic[Given, Made]):
                 return self._give_up(item)
 
 
+def _bounded(
+    work: Callable[[Sequence[Given]], list[Made]], cpu_seconds: float, chunk: Sequence[Given]
+) -> list[Made]:
+    # Nobody handles SIGPROF, so when the timer rings the process ends at once, whatever it is in.
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    try:
+        return work(chunk)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def process_pool(count: int, preload: Sequence[str] = ()) -> ProcessPoolExecutor:
     """*count* worker processes (0: one per core) that share what the *preload* modules take.
 
@@ -99,8 +123,10 @@ def collect_garbage_rarely() -> None:
 
 
 def _begin() -> None:
-    """A killed parent tells nobody: without this its workers would wait for work for ever."""
+    """Bound what a message may take, and end with the parent: a killed one tells nobody."""
     collect_garbage_rarely()
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, most))
     parent = multiprocessing.parent_process()
     if parent is not None:
         sentinel = parent.sentinel

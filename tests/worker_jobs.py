@@ -1,5 +1,6 @@
 """What test workers are given to do; here, since a worker must be able to import it."""
 
+import itertools
 import os
 import signal
 from collections.abc import Sequence
@@ -18,3 +19,17 @@ def double_or_die(numbers: Sequence[int]) -> list[int]:
 
 def process_id(numbers: Sequence[int]) -> list[int]:
     return [os.getpid() for _ in numbers]
+
+
+def double_slowly(numbers: Sequence[int]) -> list[int]:
+    """Compute for ever over any negative number, in C, where no Python code gets a say."""
+    if any(number < 0 for number in numbers):
+        sum(itertools.repeat(1))
+    return double(numbers)
+
+
+def double_hugely(numbers: Sequence[int]) -> list[int]:
+    """Ask for more memory than there is over any negative number."""
+    if any(number < 0 for number in numbers):
+        bytearray(1 << 40)
+    return double(numbers)

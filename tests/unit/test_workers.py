@@ -5,7 +5,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from worker_jobs import double, double_or_die, process_id
+import pytest
+from worker_jobs import double, double_hugely, double_or_die, double_slowly, process_id
 
 from ingest.workers import CHUNK, Workers, process_pool
 
@@ -29,6 +30,20 @@ def test_a_message_that_kills_its_worker_is_given_up_and_the_others_go_on() -> N
 
     assert found == [2, 4, "gave up on -3", 8]
     assert later == [10]
+
+
+def test_a_message_that_takes_for_ever_is_given_up() -> None:
+    with Workers(
+        double_slowly, lambda item: f"gave up on {item}", POOL, cpu_seconds=0.5
+    ) as workers:
+        found = workers.start([1, -2, 3])()
+
+    assert found == [2, "gave up on -2", 6]
+
+
+def test_a_message_cannot_take_all_the_memory() -> None:
+    with Workers(double_hugely, lambda _: -1, POOL) as workers, pytest.raises(MemoryError):
+        workers.start([-1])()
 
 
 def test_nothing_starts_before_the_first_message() -> None:
