@@ -196,9 +196,7 @@ def decide_on(email: Email, request: Request, memory: Batch, rules: Rules) -> Ou
     writers = memory.directory.therapists_at(email.sender.email)
     therapist_ids = tuple(writer.therapist_id for writer in writers)
     threads = (email.in_reply_to, *email.references)
-    candidates = memory.open_cases(
-        email.sender.email, therapist_ids[0] if therapist_ids else "", request.session_ids, threads
-    )
+    candidates = memory.open_cases(email.sender.email, therapist_ids, request.session_ids, threads)
     case = which(candidates, email, request, therapist_ids)
     known = merge(case, request) if case else request
     facts = link(email, known, memory.directory, case, rules.now)

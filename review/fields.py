@@ -135,7 +135,8 @@ def unreadable_json(file: str, cause: str) -> dict[str, Any]:
 
 def quarantined_json(item: Quarantined) -> dict[str, Any]:
     return {
-        "id": item.digest,
+        "id": item.id,
+        "digest": item.digest,
         "cause": item.cause,
         "attempts": item.attempts,
         "quarantined_at": item.quarantined_at.isoformat(),

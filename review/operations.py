@@ -43,7 +43,9 @@ def quarantine_list(context: typer.Context, *, as_json: AsJson = False) -> None:
 @quarantine_app.command("retry")
 def quarantine_retry(
     context: typer.Context,
-    digest: Annotated[str | None, typer.Argument(help="The id, or how it begins.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(help="As `quarantine list` gives them.")
+    ] = None,
     cause: Annotated[str | None, typer.Option(help="All set aside for this cause.")] = None,
     before: Annotated[
         datetime | None, typer.Option(parser=moment, metavar="ISO", help="All set aside before.")
@@ -56,11 +58,11 @@ def quarantine_retry(
     from review.terminal import tally_line
 
     desk: Desk = context.obj
-    if not (everything or digest or cause or before):
+    if not (everything or ids or cause or before):
         raise UsageProblemError("say which: an id, --cause, --before or --all")
     settings = desk.settings()
     with store_of(settings) as store:
-        chosen = store.quarantined(digest=digest, cause=cause, before=before)
+        chosen = store.quarantined(ids=ids or None, cause=cause, before=before)
         if not chosen:
             raise UsageProblemError("nothing in quarantine fits; `quarantine list` shows what is")
         tally = desk.engine.retry(settings, store, chosen, now or datetime.now(UTC))

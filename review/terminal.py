@@ -285,7 +285,7 @@ def print_quarantine(console: Console, found: Iterable[Quarantined]) -> None:
     for item in found:
         since = f"{item.quarantined_at.astimezone(LONDON):%d %b %H:%M}"
         meaning = CAUSES.get(item.cause, _BUG)
-        table.add_row((item.digest or "")[:12], since, item.cause, meaning, str(item.attempts))
+        table.add_row(str(item.id), since, item.cause, meaning, str(item.attempts))
     table.title = f"quarantine ({table.row_count})"
     console.print(table)
 

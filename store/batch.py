@@ -91,16 +91,17 @@ class Batch:
     def open_cases(
         self,
         sender: str,
-        therapist_id: str,
+        therapist_ids: Iterable[str] = (),
         session_ids: Iterable[str] = (),
         thread_ids: Iterable[str] = (),
     ) -> list[OpenCase]:
-        """The open cases that share sender, therapist, a session or a thread, oldest first.
+        """The open cases that share the sender, a therapist, a session or a thread, oldest first.
 
         Cases that this batch has made are among them. Sharing a session or thread proves nothing:
         a stranger can name both.
         """
-        marks = [("sender", sender), ("therapist", therapist_id)]
+        marks = [("sender", sender)]
+        marks += [("therapist", name) for name in therapist_ids]
         marks += [("session", name) for name in session_ids]
         marks += [("thread", name) for name in thread_ids]
         return self._open_cases.candidates(marks)

@@ -6,15 +6,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from store.audit import AuditEvent, event_from
 from store.rows import AT_ONCE
 from store.schema import AnyRow, audit, cases, decisions, folders, messages, quarantine, raws
 from store.values import decision_from, email_from, proposals_from, request_from
 from triage.records import Decision, Email, MessageKey, Proposal, Request
+
+#: What is left to the ordinary inbox is shown to those who ask for it, unless somebody has to check
+#: whether it belongs there.
+OURS: Final = or_(cases.c.queue != "general", cases.c.state == "check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +122,7 @@ def queue_conditions(
     due_before: datetime | None,
     include_closed: bool,
 ) -> list[ColumnElement[bool]]:
-    # What is left to the ordinary inbox is shown to those who ask for it.
-    wanted = [cases.c.queue != "general" if queue is None else cases.c.queue == queue]
+    wanted = [OURS if queue is None else cases.c.queue == queue]
     if state is not None:
         wanted.append(cases.c.state == state)
     if blocker is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from store.queue import OURS
 from store.schema import (
     HEAD,
     AnyRow,
@@ -76,7 +77,7 @@ def run_from(row: AnyRow) -> Run:
 
 def counts(connection: Connection) -> Counts:
     """The figures as of now."""
-    ours = cases.c.open & (cases.c.queue != "general")
+    ours = cases.c.open & OURS
     by_queue = connection.execute(
         select(cases.c.queue, func.count()).where(ours).group_by(cases.c.queue)
     )

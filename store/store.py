@@ -229,7 +229,8 @@ class Store:
     ) -> list[CaseRow]:
         """Open cases, safeguarding first, then by priority and deadline.
 
-        What is left to the ordinary inbox is listed under ``queue="general"`` alone. Asking for a
+        What is left to the ordinary inbox is listed under ``queue="general"`` alone, but for what
+        somebody has to check. Asking for a
         closed state lists closed cases.
         """
         conditions = queue_conditions(

@@ -124,7 +124,7 @@ def test_open_cases_are_found_by_their_therapist(store: Store) -> None:
     with store.batch(now=NOW) as batch:
         from_home = email(2, sender="ana@home.example")
         batch.prefetch([(from_home, [])])
-        [found] = batch.open_cases("ana@home.example", "T1")
+        [found] = batch.open_cases("ana@home.example", ("T1",))
 
     assert (found.case_id, found.therapist_id) == (case_id, "T1")
     assert (found.session_id, found.client_id) == ("1001", "C1")
