@@ -341,5 +341,5 @@ def _is_abbreviation(text: str, end: re.Match[str]) -> bool:
     if before[-2].isdigit():
         return text[end.end()].isdigit()
     if before.lower().endswith(("no.", "sat.", "sun.", "mar.", "ref.", "nr.")):
-        return text[end.end()].isdigit()
+        return text[end.end()] in "0123456789#" or text.startswith("HT", end.end())
     return not follows_starter

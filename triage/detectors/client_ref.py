@@ -143,6 +143,8 @@ def _key(name: str) -> str:
     """One key for the forms of a name: "Sarah M", "Sarah"; "Mrs Cho"; "J.P."."""
     bare = re.sub(r"[^\w' -]", "", name)
     parts = bare.split()
+    if len(parts) > 3 and parts[1] in {"and", "&"}:
+        parts = parts[2:]
     if len(parts) > 1 and re.fullmatch(
         r"Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Rev|Sister|Captain|Major|Fr", parts[0]
     ):
@@ -157,7 +159,7 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
     taken: list[tuple[int, int]] = []
     for m in _TITLED.finditer(text):
         key = _key(m[0])
-        if key in known.not_names or key in known.openers:
+        if len(key) > 1 and (key in known.not_names or key in known.openers):
             continue
         taken.append(m.span())
         led = text[max(0, m.start() - 22) : m.start()].lower()
@@ -216,15 +218,12 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
 
 def _is_no_name(word: str, known: _Known, *, opens: bool) -> bool:
     lowered = word.lower().strip(".")
-    return (
-        lowered in known.not_names
-        or lowered in known.openers
-        or (lowered in known.lower)
-        or "'" in lowered
-        or (lowered.endswith("days"))
-        or (opens and lowered in known.openers)
-        or (lowered.endswith("ly") and opens)
-    )
+    if lowered in known.not_names or lowered in known.openers or lowered in known.lower:
+        return True
+    return lowered.endswith(_NO_NAME_ENDINGS) or (opens and lowered.endswith("ly"))
+
+
+_NO_NAME_ENDINGS: Final = ("'s", "'t", "'ve", "'ll", "'d", "'re", "'m", "days")
 
 
 def _weight_of_initials(text: str, part: Part, m: re.Match[str], known: _Known) -> _Seen | None:

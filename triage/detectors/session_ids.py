@@ -86,8 +86,9 @@ _RIGHT_ONE = re.compile(
 _UNAFFECTED_AFTER = re.compile(
     r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b"
     r"|\bstays? (?:put|as|in|on)\b"
-    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b|\bsomeone else|\bsomebody else|\banother client"
-    r"|\bdifferent (?:client|session|person)"
+    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b"
+    r"|\b(?:that'?s|is|was|it'?s|for|belongs to) (?:some(?:one|body) else|(?:an)?other client)"
+    r"|\bdifferent (?:client|session)"
     r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b"
     r"|\bgoes ahead\b"
     r"|\bnothing (?:further|more|to do)\b|\bis (?:fine|ok|okay|not affected|all right)\b"
@@ -109,7 +110,9 @@ _UNAFFECTED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 #: Only these make a lone id none of the matter: "leave that one in" may concern the last session.
-_SOMEBODY_ELSES = re.compile(r"some(?:one|body) else|another client", re.IGNORECASE)
+_SOMEBODY_ELSES = re.compile(
+    r"(?:that'?s|is|was|it'?s|belongs to) (?:some(?:one|body) else|another client)", re.IGNORECASE
+)
 _TAKEN_BACK = re.compile(
     r"\b(?:scrap|changed my mind|un-?cancel|take (?:it|that|this|my \w+) back|as you were"
     r"|disregard|withdraw\w*"

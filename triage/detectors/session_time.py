@@ -125,10 +125,11 @@ def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) ->
     told = [
         c for c in clocks(lowered) if not any(d.first < c.last and c.first < d.last for d in named)
     ]
-    for first, last, day, clock in _join(lowered, bounds, named, told, before, sent):
+    for joined in _join(lowered, bounds, named, told, before, sent):
+        day = joined[2]
         if part == "subject" or day.clock is None:
             before.append(day)
-        yield _mention(reading, part, lowered, sent, late, first, last, day, clock)
+        yield _mention(reading, part, lowered, sent, joined, late=late)
 
 
 _Joined = tuple[int, int, Day, tuple[int, int] | None]
@@ -156,7 +157,7 @@ def _join(
             joined.append((day.first, day.last, day, day.clock))
     for clock in told:
         if id(clock) not in used and not clock.loose:
-            joined += _alone(text, clock, joined, before, sent)
+            joined += _alone(text, bounds, clock, joined, before, sent)
     return iter(sorted(joined, key=lambda j: j[0]))
 
 
@@ -214,17 +215,21 @@ def _with_clock(text: str, day: Day, clock: Clock) -> _Joined:
 
 
 def _alone(
-    text: str, clock: Clock, joined: list[_Joined], before: list[Day], sent: datetime
+    text: str,
+    bounds: list[int],
+    clock: Clock,
+    joined: list[_Joined],
+    before: list[Day],
+    sent: datetime,
 ) -> Iterator[_Joined]:
-    """A clock time with no day beside it: of the last day named without one, else of today ("my
-    9am").
-    """
+    """A clock time with no day beside it: of the last day named, else of today ("my 9am")."""
     if any(j[3] and j[3][0] % 12 == clock.hour % 12 and j[3][1] == clock.minute for j in joined):
         return  # "the 8am" again
     behind = [j for j in joined if j[0] < clock.first and not j[2].recurring]
-    open_days = [j[2] for j in behind if j[3] is None] or [d for d in before if not d.recurring][
-        -1:
-    ]
+    open_days = [j[2] for j in behind if j[3] is None]
+    open_days = open_days or [d for d in before if not d.recurring][-1:]
+    if not open_days and behind and any(0 <= clock.first - b <= 2 for b in bounds):
+        open_days = [behind[-1][2]]  # "Monday 16th: 9am, Lena. 3.15pm, Bogdan."
     part = part_after(text, clock.last)
     is_handle = _MY_HANDLE.search(text[max(0, clock.first - 12) : clock.first]) is not None
     near_id = _ID_NEAR.search(text[max(0, clock.first - 20) : clock.last + 20]) is not None
@@ -238,16 +243,9 @@ def _alone(
 
 
 def _mention(
-    reading: Reading,
-    part: Part,
-    text: str,
-    sent: datetime,
-    late: bool,
-    first: int,
-    last: int,
-    day: Day,
-    clock: tuple[int, int] | None,
+    reading: Reading, part: Part, text: str, sent: datetime, joined: _Joined, *, late: bool
 ) -> Mention:
+    first, last, day, clock = joined
     at = reading.sentence_at(part, first)
     sentence = reading.sentences[at]
     before = text[max(sentence.first, first - 60) : first]

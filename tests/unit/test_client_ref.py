@@ -1,0 +1,34 @@
+"""What the client is called."""
+
+import pytest
+from reading_mail import values
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Please cancel my new client Imogen on Thursday.", "Imogen"),
+        ("I have been seeing Devinder K since August.", "Devinder K"),
+        ("Mrs Balogun-Reyes is happy to move.", "Mrs Balogun-Reyes"),
+        ("I see Mr and Mrs V. as a couple.", "Mr and Mrs V."),
+        ("It's about J.P., who wants CBT.", "J.P."),
+        ("I have told O'Dowd that I can't go on.", "O'Dowd"),
+        ("Please cancel my 9am, she needs CBT.", "my 9am"),
+        ("Mr Zieliński came on Monday.", "Mr Zieliński"),
+    ],
+)
+def test_a_client_is_known_by_the_name_written(text, name):
+    assert values(text, "client_ref") == [name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi Priya,\nplease cancel the session on Thursday.\nThanks\nRobin",
+        "My supervisor Janet says I should ask you.",
+        "I work in Harrogate and use CBT and EMDR.",
+        "Please cancel it before my 3pm.",
+    ],
+)
+def test_other_names_are_no_client(text):
+    assert values(text, "client_ref") == []

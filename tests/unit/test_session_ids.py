@@ -1,0 +1,118 @@
+"""Session ids as people write them, and what only looks like one."""
+
+import pytest
+from reading_mail import noticed, values
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "HT-204518",
+        "HT204518",
+        "ht 204518",
+        "Ht - 204 518",
+        "HT no. 204518",
+        "#204518",
+        "session 204518",
+        "booking ref. 204518",
+        "https://app.therapy.example/sessions/204518",
+        "HT-\n204518",
+        "HT-20\n4518",
+        "HT\u200b-204\u200b518",
+        "HT\u2011204518",
+        "HТ-204518",  # a Cyrillic letter that looks like T
+        "HT-２０４５１８",
+        "HT two zero four five one eight",
+    ],
+)
+def test_an_id_is_found_however_it_is_written(written):
+    found = values(f"Please cancel {written}, she needs someone else.", "session_ids")
+
+    assert found == ["HT-204518"]
+
+
+@pytest.mark.parametrize(
+    "lookalike",
+    [
+        "invoice INV-204518",
+        "HT-INV-204518",
+        "[Ticket #88213]",
+        "ticket 204518",
+        "my number is 07700 900412",
+        "ring me on 01632 960 733",
+        "Samaritans on 116 123",
+        "£204518.00",
+        "BACP membership no. 204518",
+        "use code 204518 to log in",
+        "HT-20451",
+        "HT-2045189",
+        "policy number 204518",
+    ],
+)
+def test_other_numbers_are_no_session(lookalike):
+    assert values(f"About {lookalike}, thank you.", "session_ids") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please cancel HT-204581 - no, sorry, it's HT-204518.",
+        "It's HT-204581. No, hold on, that's my Friday regular. HT-204518 is the one to cancel.",
+        "Please cancel HT-204518 (not HT-204581, that is someone else).",
+        "I typed 204581; the right one is HT-204518.",
+    ],
+)
+def test_a_corrected_slip_leaves_the_right_id(text):
+    assert values(text, "session_ids") == ["HT-204518"]
+
+
+def test_another_session_that_stays_as_it_is_is_not_the_matter():
+    text = "Please cancel HT-204518. HT-204600 stays as it is, don't touch that one."
+
+    assert values(text, "session_ids") == ["HT-204518"]
+
+
+def test_a_last_session_to_be_left_in_is_still_the_one_spoken_of():
+    text = "We finish on Thursday, that's HT-204518, please leave it in the diary."
+
+    assert values(text, "session_ids") == ["HT-204518"]
+
+
+def test_an_id_in_quoted_text_counts_only_where_the_sender_points_at_it():
+    quoted = "> Please confirm session HT-204518."
+
+    ignored = values("She has been told now.", "session_ids", quoted=quoted)
+    pointed = values("Please cancel the session below.", "session_ids", quoted=quoted)
+
+    assert ignored == []
+    assert pointed == ["HT-204518"]
+
+
+def test_an_answer_by_numbers_names_the_listed_sessions():
+    quoted = "> 1. HT-204518, Monday\n> 2. HT-204600, Tuesday"
+
+    found = values(
+        "1 yes please\n2 no, leave it in, scrap my request", "session_ids", quoted=quoted
+    )
+
+    assert found == ["HT-204518", "HT-204600"]
+
+
+def test_an_example_in_quoted_text_is_no_session():
+    quoted = "> Tell us the id, for example HT-100001."
+
+    assert values("Please see below.", "session_ids", quoted=quoted) == []
+
+
+def test_an_automatic_reply_names_no_session():
+    subject = "Automatic reply: Reminder: session HT-204518"
+
+    assert values("I am away.", "session_ids", subject=subject) == []
+
+
+def test_the_words_of_an_id_are_those_of_the_original():
+    text = "Cancel “HT-\u200b204518” please"
+
+    (mention,) = noticed(text, "session_ids")
+
+    assert text[mention.span.start : mention.span.end] == mention.span.text == "HT-\u200b204518"

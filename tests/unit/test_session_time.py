@@ -1,0 +1,95 @@
+"""When a session is, as people say it on Tuesday 10 March 2026 at ten in the morning."""
+
+import pytest
+from reading_mail import noticed, read, values
+
+from triage.detectors.session_time import choose, session_times
+
+
+def chosen(text, **parts):
+    best = choose(session_times(read(text, **parts)))
+    return best.value if best else None
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Thursday 12th, 7pm", "2026-03-12T19:00"),
+        ("tomorrow at 10", "2026-03-11T10:00"),
+        ("tmrw 10am", "2026-03-11T10:00"),
+        ("TOMORROW 10AM", "2026-03-11T10:00"),
+        ("Thursday half six", "2026-03-12T18:30"),
+        ("this Friday, half past two", "2026-03-13T14:30"),
+        ("Monday at quarter to six", "2026-03-16T17:45"),
+        ("Friday at ten past nine", "2026-03-13T09:10"),
+        ("next Tues", "2026-03-17"),
+        ("next Monday 16 March at 11", "2026-03-16T11:00"),
+        ("Tuesday week at ten", "2026-03-24T10:00"),
+        ("Thursday fortnight, at eleven in the forenoon", "2026-03-26T11:00"),
+        ("a week on Monday at noon", "2026-03-23T12:00"),
+        ("today week 1pm", "2026-03-17T13:00"),
+        ("12/3 14:00", "2026-03-12T14:00"),
+        ("12.03., 17:30", "2026-03-12T17:30"),
+        ("2026-03-12 14:00", "2026-03-12T14:00"),
+        ("Monday 18h", "2026-03-16T18:00"),
+        ("Weds 18th 1330", "2026-03-18T13:30"),
+        ("March 18th at 4", "2026-03-18T16:00"),
+        ("nine o'clock tomorrow", "2026-03-11T09:00"),
+        ("eight in the evening on Friday", "2026-03-13T20:00"),
+        ("the 16th at seven in the evening", "2026-03-16T19:00"),
+        ("the twenty first at five o'clock in the afternoon", "2026-03-21T17:00"),
+    ],
+)
+def test_a_time_is_resolved_against_the_day_of_sending(said, meant):
+    assert chosen(f"Please cancel the first session, {said}, HT-204518.") == meant
+
+
+def test_in_an_hour_is_reckoned_on_the_london_clock():
+    value = chosen("Her first session is in an hour!", sent="2026-06-10T09:00:00+00:00")
+
+    assert value == "2026-06-10T11:00"
+
+
+def test_tomorrow_is_tomorrow_across_the_change_of_clocks():
+    value = chosen("Cancel the session tomorrow 9am", sent="2026-03-28T23:30:00+00:00")
+
+    assert value == "2026-03-29T09:00"
+
+
+def test_late_at_night_in_summer_it_is_already_the_next_day_in_london():
+    value = chosen("Cancel the session tomorrow 9am", sent="2026-06-10T23:30:00+00:00")
+
+    assert value == "2026-06-12T09:00"
+
+
+def test_a_lapsed_session_lies_behind():
+    assert chosen("Saturday's first session at 9am expired, too late I know.") == "2026-03-07T09:00"
+
+
+def test_the_session_counts_and_not_the_call():
+    text = "I rang her yesterday evening. Please cancel HT-204518, Thursday at 4."
+
+    assert chosen(text) == "2026-03-12T16:00"
+
+
+def test_a_recurring_slot_alone_is_no_time():
+    assert chosen("We meet every Thursday at 4 and it has run its course.") is None
+
+
+def test_a_recurring_hour_completes_a_named_day():
+    assert chosen("We meet Thursdays at noon. Her last session is this Thursday.").endswith(
+        "T12:00"
+    )
+
+
+def test_times_with_two_clients_keep_their_own_day():
+    text = "Two first sessions on Monday 16th. 9am, Lena, cancel. 3.15pm, Bogdan, cancel."
+
+    assert values(text, "session_time") == ["2026-03-16T09:00", "2026-03-16T15:15"]
+
+
+@pytest.mark.parametrize(
+    "text", ["I sat with it.", "PHQ-9 of 12.5", "6 hours CPD, £95", "31/31/31"]
+)
+def test_what_is_no_time_is_not_taken_for_one(text):
+    assert noticed(text, "session_time") == []
