@@ -17,6 +17,7 @@ from triage.records import Authentication
 DOUBTS = {
     "bare_cr_in_headers": "a header holds a bare carriage return, as forged headers do",
     "cr_line_ends": "the lines end in bare carriage returns, which mail servers read differently",
+    "header_garbled": "a line among the headers is no header",
     "nul_in_headers": "a header holds a NUL byte, as forged headers do",
     "from_missing": "there is no address in From",
     "from_many_headers": "there is more than one From header",
@@ -32,6 +33,7 @@ _BESIDE_RESULTS = ("arc-", "dkim-filter", "received-spf", "x-")
 _MAX_RESULTS = 20_000  # characters of one header
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|["\\]', re.DOTALL)
 _METHODS = ("dmarc", "dkim", "spf")
+_DMARC_VERDICT = re.compile(r"(?i)dmarc\s*(?:/\s*1\s*)?=\s*(?!none\b)")
 _SHARED_SUFFIXES = frozenset(
     (
         "ac.uk", "co.uk", "gov.uk", "ltd.uk", "me.uk", "net.uk", "nhs.uk", "org.uk", "plc.uk",
@@ -129,7 +131,7 @@ def _parsed(chunks: Iterable[str]) -> list[_Result] | None:
     the cost.
     """
     wanted = [chunk for chunk in chunks if chunk[:5].lower().startswith(_METHODS)]
-    dmarc = [chunk for chunk in wanted if chunk[:5].lower() == "dmarc"]
+    dmarc = [chunk for chunk in wanted if _DMARC_VERDICT.match(chunk)]
     if not wanted:
         return []
     import authres

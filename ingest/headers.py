@@ -15,6 +15,7 @@ _MAX_REFERENCES = 100
 _ID = re.compile(r"<[^<>\s]{1,990}>")
 _EARLIEST = datetime(1985, 1, 1, tzinfo=UTC)
 _COMMENT = re.compile(r"\([^()]*\)")
+_FRACTION = re.compile(r"(?<=:\d\d)\.\d{1,9}")
 _ISO_DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?(?:\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?"
 )
@@ -100,7 +101,7 @@ def _date(value: str) -> tuple[datetime, bool] | None:
     """(moment in UTC, whether it had a zone), or None for what is no date."""
     value = charset.unfold(value)[:200]
     try:
-        parts = parsedate_tz(value) or parsedate_tz(_COMMENT.sub(" ", value))
+        parts = parsedate_tz(value) or parsedate_tz(_FRACTION.sub("", _COMMENT.sub(" ", value)))
         if parts is None:
             return _iso_date(value)
         offset = parts[9]

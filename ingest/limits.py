@@ -65,6 +65,11 @@ _BARE_CR = re.compile(rb"\r(?!\n)")
 # As in the standard library's feedparser: a header block ends at the first line that is neither a
 # field, nor its continuation, nor an mbox "From " line.
 _END_OF_HEADERS = re.compile(rb"(?m)^(?!From |[!-9;-~]*[ \t]*:|[ \t])")
+_MAX_GARBLED = 30
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_KNOWN_FIELD = re.compile(
+    rb"(?mi)^(?:from|to|subject|date|message-id|received|mime-version|content-type|return-path):"
+)
 _SPACED_NAME = re.compile(rb"(?m)^([!-9;-~]+)[ \t]+:")
 _MULTIPART = re.compile(
     rb"(?i)\ncontent-type:[ \t]*(?:\r?\n[ \t]+)?(multipart|message)/"
@@ -84,7 +89,8 @@ def normalised(content: bytes) -> Normalised:
     if not content:
         raise UnreadableEmailError("empty")
     content, ambiguous = _one_line_end(content)
-    end = _header_end(content)
+    content, end, garbled = _header_block(content)
+    ambiguous += garbled
     header = content[:end]
     if b"\0" in header:
         header = header.replace(b"\0", b"")
@@ -126,9 +132,33 @@ def _one_line_end(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     return content, ()
 
 
-def _header_end(content: bytes) -> int:
-    found = _END_OF_HEADERS.search(content)
+def _header_block(content: bytes) -> tuple[bytes, int, tuple[str, ...]]:
+    """The content, where its header block ends, and whether lines in the block were no fields.
+
+    A parser ends the block at such a line and takes the fields after it, often From and Subject,
+    for body. Where known fields follow before the next blank line it is made a continuation.
+    """
+    garbled: tuple[str, ...] = ()
+    end = _end_of_headers(content, 0)
+    for _ in range(_MAX_GARBLED):
+        blank = content[end : end + 2] in {b"", b"\n", b"\r\n"} or content[end : end + 1] == b"\n"
+        if blank or end > MAX_HEADER_BYTES or not _fields_follow(content, end):
+            break
+        garbled = ("header_garbled",)
+        content = content[:end] + b" " + content[end:]
+        end = _end_of_headers(content, end)
+    return content, end, garbled
+
+
+def _end_of_headers(content: bytes, start: int) -> int:
+    found = _END_OF_HEADERS.search(content, start)
     return found.start() if found else len(content)
+
+
+def _fields_follow(content: bytes, at: int) -> bool:
+    rest = content[at : at + 8_000]
+    gap = _BLANK_LINE.search(rest)
+    return len(_KNOWN_FIELD.findall(rest[: gap.start() if gap else len(rest)])) >= 2
 
 
 def _check_headers(header: bytes) -> None:

@@ -78,7 +78,7 @@ _STARTS_DATED = re.compile(
 _SHARED = re.compile(
     r"(?i)(?:[-\s]{3}|[.!?…\w]\s)(?=on\s+(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s)"
 )
-_FRAMED = re.compile(rf"(?i)^\s*-{{2,}}.{{0,300}}?\b(?:{_VERBS})\s*:?\s*-{{2,}}\s*$")
+_FRAMED = re.compile(rf"(?i)^\s*-{{2,}}(?!-).{{0,300}}?\b(?:{_VERBS})\s*:?\s*-{{2,}}\s*$")
 
 
 def attribution_at(lines: Sequence[str], index: int) -> Mark | None:
@@ -226,7 +226,7 @@ def header_block_at(lines: Sequence[str], index: int) -> Mark | None:
 
 
 def _fields_from(lines: Sequence[str], index: int) -> tuple[int, set[str]]:
-    """Where the fields that begin at *index* end, folded and wrapped lines included; their roles."""
+    """Where the fields that begin at *index* end, wrapped lines included, and their roles."""
     roles: set[str] = set()
     end = index
     for at in range(index, min(len(lines), index + _MAX_HEADER_LINES)):
@@ -276,11 +276,11 @@ _MESSAGE_NOUN = (
     r"메시지)"
 )
 _DIVIDER = re.compile(
-    rf"(?i)^[>\s]*[-_=*~]{{2,}}\s*(?:{_MESSAGE_WORDS}\s*{_MESSAGE_NOUN}|{_MESSAGE_NOUN}\s+"
+    rf"(?i)^[>\s]*[-_=*~]{{2,}}(?![-_=*~])\s*(?:{_MESSAGE_WORDS}\s*{_MESSAGE_NOUN}|{_MESSAGE_NOUN}\s+"
     rf"{_MESSAGE_WORDS}|originalnachricht)\s*[-_=*~]{{2,}}\s*$"
 )
 _FORWARD = re.compile(
-    rf"(?i)^[>\s]*[-_=*~]{{2,}}.{{0,40}}(?:{_FORWARD_WORDS}).{{0,80}}[-_=*~]{{2,}}\s*$"
+    rf"(?i)^[>\s]*[-_=*~]{{2,}}(?![-_=*~]).{{0,40}}(?:{_FORWARD_WORDS}).{{0,80}}[-_=*~]{{2,}}\s*$"
     rf"|^[>\s]*(?:begin forwarded message|anfang der weitergeleiteten|d[ée]but du message|"
     rf"inizio messaggio|"
     rf"inicio del mensaje|begin doorgestuurd|in[íi]cio da mensagem|vidarebefordrat brev|"

@@ -18,7 +18,7 @@ from ingest.quote_marks import RULE_LINE, Mark
 Role = Literal["new", "quoted", "signature"]
 
 _QUOTED_LINE = re.compile(r"^\s{0,3}>")
-_ARROW = re.compile(r"^\s{0,3}>+(?:\s*>+)*[^<\n]*<{2,}|^\s{0,3}>{1,3}-|^\s{0,3}>=")
+_ARROW = re.compile(r"^\s{0,3}>[>\s]{0,40}[^<>]{0,300}<{2,}|^\s{0,3}>{1,3}-|^\s{0,3}>=")
 _MAX_LOOKS = 3_000  # places at which a quote might begin that are looked at
 _WRAPPED_AT = 60  # characters from which a quoted line may have been wrapped by a gateway
 _LINK_ONLY = re.compile(r"^\s*[<(\[]https?://\S+[>)\]]\s*>?\s*$|^\s*>?\s*<mailto:[^>]*>\s*>?$")
@@ -232,7 +232,7 @@ class _Paper:
                 self.roles[index] = "signature"
 
     def _signed_runs(self) -> list[tuple[int, int]]:
-        """Stretches of new text that end where somebody would sign: before a quote, or at the end."""
+        """Stretches of new text that end where people sign: before a quote, or at the end."""
         runs: list[tuple[int, int]] = []
         start = None
         for index in range(len(self.lines) + 1):

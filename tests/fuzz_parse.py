@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a report on the terminal is what it is for
 """Mutation fuzz of parsing: nothing but ``UnreadableEmailError``, and no mutant over 2 s of CPU.
 
     python tests/fuzz_parse.py --mutants 200000 [--seed 7] [--keep FOLDER]
@@ -26,14 +27,16 @@ SHARED = ROOT.parent / "shared"
 
 CPU_LIMIT = 2.0  # seconds per message
 _TOKENS = (
-    b"\r", b"\0", b"\r\n", b"\n\n", b"\xff\xfe", b"\xed\xa0\x80", b"=?utf-8?B?", b"=?utf-8?Q?=", b"?=",
-    b"--", b"\n--", b"boundary=", b"charset=x-foo", b"charset=unicode_escape", b"charset*0*=",
-    b"filename*0*=utf-8''%", b"Content-Type: multipart/mixed; boundary=a\n\n", b"begin 644 x\n", b"<",
-    b">", b"\n> ", b"(", b'"', b";", b":", b"\\", b"From: ", b"\nFrom: a@b\n", b"On 1/1/2026 10:00, a wrote:\n",
-    b"<div>", b"<blockquote>", b"&#0;", b"&#xD800;", b"Date: Thu, 01 Jan 99999999999 00:00:00\n",
-    b"Message-ID: <[ABCDEF====@microsoft.com]>\n", b"Content-Type: text/plain; name*\n", b"To: (c):\n",
-    b"Content-Transfer-Encoding: base64\n", b"Content-Type: message/rfc822\n\n", b"-----Original Message-----\n",
-    b"\xe2\x80\xae", b"\xe2\x80\x8b", b"\x1b$B", b"-- \n", b"=\n", b"=ZZ", b"+ADw-",
+    b"\r", b"\0", b"\r\n", b"\n\n", b"\xff\xfe", b"\xed\xa0\x80", b"=?utf-8?B?", b"=?utf-8?Q?=",
+    b"?=", b"--", b"\n--", b"boundary=", b"charset=x-foo", b"charset=unicode_escape",
+    b"charset*0*=", b"filename*0*=utf-8''%", b"Content-Type: multipart/mixed; boundary=a\n\n",
+    b"begin 644 x\n", b"<", b">", b"\n> ", b"(", b'"', b";", b":", b"\\", b"From: ",
+    b"\nFrom: a@b\n", b"On 1/1/2026 10:00, a wrote:\n", b"<div>", b"<blockquote>", b"&#0;",
+    b"&#xD800;", b"Date: Thu, 01 Jan 99999999999 00:00:00\n",
+    b"Message-ID: <[ABCDEF====@microsoft.com]>\n", b"Content-Type: text/plain; name*\n",
+    b"To: (c):\n", b"Content-Transfer-Encoding: base64\n", b"Content-Type: message/rfc822\n\n",
+    b"-----Original Message-----\n", b"\xe2\x80\xae", b"\xe2\x80\x8b", b"\x1b$B", b"-- \n",
+    b"=\n", b"=ZZ", b"+ADw-",
 )  # fmt: skip
 
 
@@ -117,7 +120,7 @@ def attempt(content: bytes, tally: Tally) -> None:
             tally.failures.append((problem, content))
     except UnreadableEmailError as error:
         tally.outcomes[error.cause] += 1
-    except Exception:
+    except Exception:  # noqa: BLE001 - any other exception is a finding
         tally.failures.append((traceback.format_exc(limit=-3), content))
     spent = time.process_time() - started
     tally.slowest = max(tally.slowest, spent)
@@ -143,8 +146,6 @@ def check(email: object) -> str:
     unknown = set(email.defects) - set(DEFECTS)
     if unknown:
         return f"defects without a sentence: {sorted(unknown)}"
-    if email.authentication.passed and b"mx.example" not in b"":
-        return ""
     return "" if email.sent_at.tzinfo else "a naive time"
 
 
