@@ -249,12 +249,29 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             topics[-1].names += [name] if name else []
         seen_ids.update(new_ids)
         seen_names.update(m.value for m in here if m.label == "client_ref")
+    topics = _with_subject(reading, mentions, topics)
     if topics and all(t.aside for t in topics):
         topics = _with_rest(reading, mentions, topics, several=several)
     with_ids = [t for t in topics if t.ids]
     if len(with_ids) > 1:  # a name in the opening, before the list, is somebody else's
         first = topics.index(with_ids[0])
         topics = [t for t in topics[:first] if t.aside or t.marked] + topics[first:]
+    return topics
+
+
+def _with_subject(
+    reading: Reading, mentions: Sequence[Mention], topics: list[_Topic]
+) -> list[_Topic]:
+    """An id that only the subject holds is the topic of what stands before the next one."""
+    subject = _ids(m for m in mentions if m.span.part == "subject")
+    text = set(_ids(m for m in mentions if m.span.part == "new_text"))
+    alone = [i for i in dict.fromkeys(subject) if i not in text]
+    if not alone or not text or not topics:
+        return topics
+    first = next((s.index for s in reading.sentences if s.part == "new_text"), 0)
+    if topics[0].sentence > first:
+        return [_Topic(first, alone), *topics]
+    topics[0].ids += [] if topics[0].ids else alone
     return topics
 
 
@@ -295,7 +312,8 @@ def _opening_name(
     for m in sorted(here, key=lambda m: m.span.start):
         if m.label != "client_ref" or m.value in seen or "handle" in m.flags:
             continue
-        if not block.marked and m.confidence < _SURE_NAME:
+        leads = several and block.new_paragraph and m.span.start - first.start <= 3
+        if not (block.marked or leads) and m.confidence < _SURE_NAME:
             continue
         if m.sentence == first.index and m.span.start - first.start <= reach:
             return m.value
