@@ -33,6 +33,22 @@ ODD_USER, ODD_PASSWORD = "odd", 'pä"ss\\w{3}ord €'
 _USERS = itertools.count(1)
 _FILES = itertools.count(1)
 
+_OAUTH = """
+passdb {{
+  driver = oauth2
+  mechanisms = {mechanisms}
+  args = {home}/oauth2.conf
+}}
+"""
+_OAUTH_CHECK = """
+introspection_mode = post
+introspection_url = {url}
+force_introspection = yes
+active_attribute = active
+active_value = true
+username_attribute = username
+"""
+
 _CONFIG = """
 base_dir = {run}
 state_dir = {run}/state
@@ -57,7 +73,8 @@ default_internal_user = {internal}
 default_internal_group = {group}
 default_login_user = {internal}
 auth_failure_delay = 0
-auth_mechanisms = plain login
+auth_mechanisms = plain login{mechanisms}
+{oauth}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {home}/users
@@ -218,13 +235,18 @@ class Dovecot:
 
 
 @contextlib.contextmanager
-def running_dovecot(tmp_path: Path | None = None) -> Iterator[Dovecot]:
-    """Start Dovecot, with its mail below *tmp_path* where given, and stop it at the end."""
+def running_dovecot(
+    tmp_path: Path | None = None, *, check_url: str = "", mechanisms: str = "xoauth2 oauthbearer"
+) -> Iterator[Dovecot]:
+    """Start Dovecot, with its mail below *tmp_path* where given, and stop it at the end.
+
+    With a *check_url* it takes access tokens as well, by *mechanisms*, and asks there about each.
+    """
     # Its socket paths must be short, and its mail user must be able to reach all of it.
     run = Path(tempfile.mkdtemp(prefix="dovecot-", dir="/tmp"))
     home = Path(tempfile.mkdtemp(prefix="dovecot-", dir=tmp_path)) if tmp_path else run / "home"
     try:
-        with _started(run, home) as server:
+        with _started(run, home, check_url, mechanisms if check_url else "") as server:
             yield server
     finally:
         shutil.rmtree(run, ignore_errors=True)
@@ -232,12 +254,13 @@ def running_dovecot(tmp_path: Path | None = None) -> Iterator[Dovecot]:
 
 
 @contextlib.contextmanager
-def _started(run: Path, home: Path) -> Iterator[Dovecot]:
+def _started(run: Path, home: Path, check_url: str, mechanisms: str) -> Iterator[Dovecot]:
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     (home / "mail").mkdir(parents=True, exist_ok=True)
     _make_certificates(home)
     # One account with a password beyond ASCII; all others share one, so that new ones need no file.
     (home / "users").write_text(f"{ODD_USER}:{{PLAIN}}{ODD_PASSWORD}\n", encoding="utf-8")
+    (home / "oauth2.conf").write_text(_OAUTH_CHECK.format(url=check_url))
     password = secrets.token_hex(8)
     _open_the_way(home)
     port, plain_port = _free_ports(2)
@@ -249,6 +272,8 @@ def _started(run: Path, home: Path) -> Iterator[Dovecot]:
             port=port,
             password=password,
             plain_port=plain_port,
+            mechanisms=f" {mechanisms}",
+            oauth=_OAUTH.format(home=home, mechanisms=mechanisms) if check_url else "",
             uid=account.pw_uid,
             gid=account.pw_gid,
             internal=account.pw_name,

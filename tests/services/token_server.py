@@ -1,0 +1,154 @@
+"""A token endpoint on 127.0.0.1, and what a mail server asks to check a token (RFC 7662).
+
+It behaves as large providers do: a refresh token may be used once, using it twice revokes all that
+came of it, and access tokens end. What it has been asked is remembered, to be looked at by tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass
+class TokenServer:
+    """One client, whose tokens open the mailbox of ``username``."""
+
+    port: int
+    client_id: str = "fit-triage-test"
+    client_secret: str = field(default_factory=lambda: f"secret-{secrets.token_hex(8)}")
+    username: str = ""
+    lifetime_s: float | None = 3600  # None: the endpoint does not say
+    refresh_lifetime_s: float | None = None  # None: the endpoint does not say
+    rotates: bool = True
+    trouble: tuple[int, bytes] | None = None  # status and body, instead of any answer
+    delay_s: float = 0
+    asked: list[dict[str, str]] = field(default_factory=list)  # of the token endpoint
+    checked: int = 0
+    issued: list[str] = field(default_factory=list)  # every secret given out: canaries
+    _access: dict[str, float] = field(default_factory=dict)
+    _refresh: set[str] = field(default_factory=set)
+    _spent: set[str] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/token"
+
+    @property
+    def check_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/introspect"
+
+    def sign_in(self) -> str:
+        """A first refresh token, as a person gets it by signing in."""
+        token = self._new("refresh")
+        self._refresh.add(token)
+        return token
+
+    def revoke_access(self) -> None:
+        self._access.clear()
+
+    def revoke_all(self) -> None:
+        self._access.clear()
+        self._refresh.clear()
+
+    def token(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        self.asked.append(asked)
+        if (asked.get("client_id"), asked.get("client_secret")) != (
+            self.client_id,
+            self.client_secret,
+        ):
+            return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: canary"}
+        given: dict[str, Any] = {"token_type": "Bearer", "access_token": self._new("access")}
+        if asked.get("grant_type") == "refresh_token":
+            if not self._renew(asked.get("refresh_token", ""), given):
+                return 400, {"error": "invalid_grant", "error_description": "AADSTS70008: canary"}
+        elif asked.get("grant_type") != "client_credentials":
+            return 400, {"error": "unsupported_grant_type"}
+        life = 3600 if self.lifetime_s is None else self.lifetime_s
+        self._access[given["access_token"]] = time.time() + life
+        if self.lifetime_s is not None:
+            given["expires_in"] = self.lifetime_s
+        return 200, given
+
+    def _renew(self, old: str, given: dict[str, Any]) -> bool:
+        if old in self._spent:  # somebody has stolen it: nobody gets in any more
+            self.revoke_all()
+        if old not in self._refresh:
+            return False
+        if self.rotates:
+            self._refresh.remove(old)
+            self._spent.add(old)
+            given["refresh_token"] = self.sign_in()
+        if self.refresh_lifetime_s is not None:
+            given["refresh_token_expires_in"] = self.refresh_lifetime_s
+        return True
+
+    def introspect(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        self.checked += 1
+        active = self._access.get(asked.get("token", ""), 0) > time.time()
+        return 200, {"active": active, "username": self.username} if active else {"active": False}
+
+    def _new(self, kind: str) -> str:
+        token = f"canary-{kind}-{next(_NUMBERS)}-{secrets.token_urlsafe(24)}"
+        self.issued.append(token)
+        return token
+
+
+@contextlib.contextmanager
+def token_server() -> Iterator[TokenServer]:
+    """Serve until the ``with`` ends."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
+        server = TokenServer(http.server_port)
+        http.tokens = server  # type: ignore[attr-defined]
+        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            http.shutdown()
+            thread.join(10)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        tokens: TokenServer = self.server.tokens  # type: ignore[attr-defined]
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        asked = {name: values[0] for name, values in parse_qs(body).items()}
+        if self.path == "/introspect":
+            self._answer(*tokens.introspect(asked))
+            return
+        time.sleep(tokens.delay_s)
+        if tokens.trouble is not None:
+            tokens.asked.append(asked)
+            self._send(*tokens.trouble)
+        else:
+            self._answer(*tokens.token(asked))
+
+    def _answer(self, status: int, content: dict[str, Any]) -> None:
+        self._send(status, json.dumps(content).encode())
+
+    def _send(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        if 300 <= status < 400:
+            self.send_header("Location", "http://127.0.0.1:9/token")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        pass
