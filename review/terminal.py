@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -108,13 +109,13 @@ def print_queues(
 def queue_table(
     queue: str, rows: Iterable[CaseRow], directory: Directory, now: datetime
 ) -> RenderableType:
-    table = Table(title_justify="left", title_style="bold", expand=True, pad_edge=False)
+    table = Table(title_justify="left", title_style="bold", expand=True, box=SIMPLE_HEAD)
     table.add_column("case", justify="right", no_wrap=True)
     table.add_column("deadline", no_wrap=True)
-    table.add_column("therapist", ratio=3, no_wrap=True)
-    table.add_column("client", ratio=3, no_wrap=True)
+    table.add_column("therapist", ratio=4, min_width=10)
+    table.add_column("client", ratio=5, min_width=10)
     table.add_column("state", no_wrap=True)
-    table.add_column("what is missing", ratio=6)
+    table.add_column("what is missing", ratio=6, min_width=10)
     for row in rows:
         table.add_row(
             str(row.case_id),
