@@ -39,10 +39,10 @@ class Probabilities:
 
 def weigh_up(decisions: d.Decisions, evidence: d.Evidence) -> Probabilities:
     """Apply all decisions to *evidence*."""
-    kinds = decisions.kind.log_probabilities(d.kind_features(evidence))
+    kinds = evidence.whole["kind"]
     flags = d.flag_features(evidence, kinds)
     return Probabilities(
-        kind=np.exp(kinds),
+        kind=np.exp(decisions.kind.log_probabilities(d.kind_features(evidence))),
         told=np.exp(decisions.told.log_probabilities(d.told_features(evidence, kinds))),
         stage=np.exp(decisions.stage.log_probabilities(d.stage_features(evidence, kinds))),
         flags={

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 _MARKS: Final = {name: place for place, name in enumerate(MARKS)}
 _FIELDS: Final = tuple(CODE_SETS)
-_CLIP: Final = 8.0
+#: A margin counts differently near the border than far from it: a line with bends here.
+_BENDS: Final = (-1.0, -0.6, -0.3, 0.0)
+_CLIP: Final = 12.0
+#: How much louder a sentence is that says it with a margin of one.
+_LOUDNESS: Final = 3.0
 _CONTEXTS: Final = (
     "negated", "own_practice", "wanted", "other_person", "past", "masked", "hypothetical",
 )  # fmt: skip
 _FLAG_FIELDS: Final = ("alternatives_requested", "guarantee_asked", "risk", "client_agreement")
+_STRENGTHS: Final = (0.003, 0.01, 0.03, 0.1, 0.3)
+_STRETCHES: Final = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
 _OFFICE_HOURS: Final = range(9, 18)
 
 
@@ -47,27 +53,17 @@ class Evidence:
 def gather(views: Sequence[View], scores: Scores) -> Evidence:
     """Line up everything that bears on each request of *views*."""
     rows, starts = _sentence_rows(views, scores)
-    told = _log_softmax(scores.by_head["told"])
-    sentence_scores = {
-        "told": told - np.log1p(-np.exp(told).clip(max=1 - 1e-6)),
-        "says": scores.by_head["says"],
-    }
     best, where = {}, {}
-    for name, values in sentence_scores.items():
-        best[name], where[name] = _best(values.clip(-_CLIP, _CLIP), rows, starts)
-    missing = np.log1p(-np.exp(told).clip(max=1 - 1e-4))[rows]
+    for name in ("told", "says"):
+        best[name], where[name] = _best(scores.by_head[name], rows, starts)
+    loudness = np.exp(_LOUDNESS * scores.by_head["told"])[rows]
     groups = [(view, group) for view in views for group in view.groups]
     return Evidence(
         owner=np.repeat(np.arange(len(views)), [len(view.groups) for view in views]),
         best=best,
         where=where,
-        said_at_all=-np.add.reduceat(missing, starts, axis=0),
-        whole={
-            "kind": _log_softmax(scores.by_head["kind"]),
-            "stage": _log_softmax(scores.by_head["stage"]),
-            "told_overall": _log_softmax(scores.by_head["told_overall"]),
-            "marks": scores.by_head["marks"].clip(-_CLIP, _CLIP),
-        },
+        said_at_all=np.log(np.add.reduceat(loudness, starts, axis=0)),
+        whole={name: scores.by_head[name] for name in ("kind", "stage", "told_overall", "marks")},
         noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
         plain=np.asarray([_plain(view, group) for view, group in groups], dtype=np.float32),
     )
@@ -138,7 +134,7 @@ def _plain(view: View, group: object) -> list[float]:
 
 def _hours_ahead(view: View, group: object) -> float | None:
     """Hours from sending to the session; the whole of a day counts as its evening."""
-    from datetime import datetime  # noqa: PLC0415
+    from datetime import datetime
 
     when = group.session_time  # type: ignore[attr-defined]
     if when is None:
@@ -187,12 +183,12 @@ def _noticed_by_field(evidence: Evidence) -> Floats:
 
 
 def told_features(evidence: Evidence, kinds: Floats) -> Floats:
-    """Inputs of the decision about who told the client; *kinds* are log probabilities."""
+    """Inputs of the decision about who told the client; *kinds* are the kind head's margins."""
     agreement = [_SAYS["client_agreement:agrees"], _SAYS["client_agreement:declines"]]
     return np.hstack(
         [
             evidence.best["told"],
-            np.log1p(evidence.said_at_all),
+            evidence.said_at_all,
             evidence.whole["told_overall"],
             evidence.best["says"][:, agreement],
             kinds,
@@ -230,16 +226,21 @@ def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats
     noticed = evidence.noticed[:, [_MARKS[m] for m in marks]]
     found = (noticed[:, :, 0] > 0).astype(np.float32)
     trust = found * reliability[[_MARKS[m] for m in marks]]
-    rank = (says.max(axis=1, keepdims=True) - says).clip(max=_CLIP)
+    second = np.sort(says, axis=1)[:, -2:-1]
+    bent = [np.maximum(says, at) for at in _BENDS] + [np.maximum(whole, at) for at in _BENDS]
     stacked = [
         says,
         whole,
+        *bent,
+        (says.max(axis=1, keepdims=True) - says),
+        (whole.max(axis=1, keepdims=True) - whole),
+        np.minimum(says - second, 1),
         found,
         trust,
-        rank,
         found * says,
         found * whole,
         *np.moveaxis(noticed, 2, 0),
+        *np.repeat(evidence.whole["kind"].T[:, :, None], len(marks), axis=2),
     ]
     features: Floats = np.stack(stacked, axis=2)
     return features
@@ -258,14 +259,52 @@ class Decision:
 
 
 def fit_decision(
+    labels: tuple[str, ...], features: Floats, wanted: Ints, blocks: Ints, *, seed: int
+) -> Decision:
+    """A softmax over *labels*; *wanted* holds their numbers, *blocks* the block of files of each row.
+
+    How strongly it is regularised, and how far its logits are stretched so that its probabilities
+    are neither bold nor timid, is found by leaving out one block after the other.
+    """
+    trials = {
+        strength: _left_out(labels, features, wanted, blocks, strength, seed)
+        for strength in _STRENGTHS
+    }
+    strength = min(trials, key=lambda s: _log_loss(trials[s], wanted))
+    stretch = min(_STRETCHES, key=lambda t: _log_loss(_log_softmax(t * trials[strength]), wanted))
+    decision = fit_softmax(labels, features, wanted, strength, seed=seed)
+    return Decision(labels, stretch * decision.weights, stretch * decision.bias)
+
+
+def _left_out(
+    labels: tuple[str, ...],
+    features: Floats,
+    wanted: Ints,
+    blocks: Ints,
+    strength: float,
+    seed: int,
+) -> Floats:
+    found = np.zeros((len(features), len(labels)), dtype=np.float32)
+    for block in np.unique(blocks):
+        out = blocks == block
+        decision = fit_softmax(labels, features[~out], wanted[~out], strength, seed=seed)
+        found[out] = decision.log_probabilities(features[out])
+    return found
+
+
+def _log_loss(log_probabilities: Floats, wanted: Ints) -> float:
+    return -float(log_probabilities[np.arange(len(wanted)), wanted].mean())
+
+
+def fit_softmax(
     labels: tuple[str, ...], features: Floats, wanted: Ints, strength: float, *, seed: int
 ) -> Decision:
-    """A softmax over *labels*; *wanted* holds their numbers. Labels never seen are never chosen."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
+    """A softmax of the given regularisation; labels never seen are never chosen."""
+    from sklearn.linear_model import LogisticRegression  # training only
 
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
-    model = LogisticRegression(C=strength, max_iter=1000, random_state=seed)
-    model.fit((features - mean) / scale, wanted)
+    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, random_state=seed)
+    model.fit(((features - mean) / scale).astype(np.float64), wanted)
     weights = np.zeros((features.shape[1], len(labels)), dtype=np.float32)
     bias = np.full(len(labels), -20.0, dtype=np.float32)
     coefficients, intercept = model.coef_, model.intercept_

@@ -40,30 +40,33 @@ class Plan:
     name: str
     level: Literal["sentence", "request"]
     labels: tuple[str, ...]
-    exclusive: bool  # exactly one label holds (softmax), else each by itself
-    strength: float  # inverse regularisation, scikit-learn's C
+    strength: float = 0.5  # inverse regularisation, scikit-learn's C
     before: float = 0.0  # weight of the sentence before, as context
+    after: float = 0.0  # likewise of the sentence after
 
 
 HEADS: Final = (
-    Plan("told", "sentence", NOTIFICATIONS, exclusive=True, strength=10, before=0.5),
-    Plan("says", "sentence", SIGNALS, exclusive=False, strength=10),
-    Plan("kind", "request", KINDS, exclusive=True, strength=10),
-    Plan("stage", "request", STAGES, exclusive=True, strength=10),
-    Plan("told_overall", "request", NOTIFICATIONS, exclusive=True, strength=10),
-    Plan("marks", "request", MARKS, exclusive=False, strength=10),
+    Plan("told", "sentence", NOTIFICATIONS, before=0.4, after=0.3),
+    Plan("says", "sentence", SIGNALS),
+    Plan("kind", "request", KINDS),
+    Plan("stage", "request", STAGES),
+    Plan("told_overall", "request", NOTIFICATIONS),
+    Plan("marks", "request", MARKS),
 )
-SHAPE: Final = Shape(longest=2, characters=False, rarest=2)
+SHAPE: Final = Shape(longest=2, characters=True, rarest=2)
+#: Weights below this share of a label's largest are dropped.
+NEGLIGIBLE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A fitted plan. ``before`` holds the weights on the sentence before, where the plan asks."""
+    """A fitted plan. ``before`` and ``after`` weigh the sentences beside, where the plan asks."""
 
     labels: tuple[str, ...]
     weights: Floats  # features x labels
     bias: Floats
     before: Floats | None = None
+    after: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What a head is to learn: a row of the matrix per example; NaN where nothing is known.
-
-    For an exclusive head there is one column with the number of the label.
-    """
+    """What a head is to learn: examples x labels, 1 or 0, NaN where nothing is known."""
 
     values: Floats
     weights: Floats
@@ -105,7 +105,7 @@ def sentence_texts(views: Sequence[View]) -> list[str]:
 
 def membership(views: Sequence[View]) -> sparse.csr_matrix:
     """Requests by sentences: 1 where the sentence belongs to the request."""
-    from scipy import sparse  # noqa: PLC0415 - paid only by commands that read mail
+    from scipy import sparse
 
     columns: list[int] = []
     ends = [0]
@@ -132,7 +132,9 @@ def score(heads: Heads, views: Sequence[View]) -> Scores:
         head = heads.heads[plan.name]
         logits = level[plan.level] @ head.weights + head.bias
         if head.before is not None:
-            logits += _shifted(level["sentence"] @ head.before, rows)
+            logits += _moved(level["sentence"] @ head.before, rows, 1)
+        if head.after is not None:
+            logits += _moved(level["sentence"] @ head.after, rows, -1)
         by_head[plan.name] = logits
     return Scores(by_head, rows, _first_rows([len(view.groups) for view in views]))
 
@@ -141,11 +143,15 @@ def _first_rows(lengths: Sequence[int]) -> Ints:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _shifted(logits: Floats, rows: Ints) -> Floats:
-    """Each row moved down by one within its message: what the sentence before contributes."""
+def _moved(logits: Floats, rows: Ints, by: int) -> Floats:
+    """What the sentence before (by 1) or after (by -1) contributes to each row, by message."""
     moved = np.zeros_like(logits)
-    moved[1:] = logits[:-1]
-    moved[rows[rows < len(moved)]] = 0
+    if by > 0:
+        moved[1:] = logits[:-1]
+        moved[rows[:-1][rows[:-1] < len(moved)]] = 0
+    else:
+        moved[:-1] = logits[1:]
+        moved[rows[1:][rows[1:] > 0] - 1] = 0
     return moved
 
 
@@ -172,70 +178,61 @@ def fit_heads(
     return Heads(featuriser, sentence_idf, request_idf, heads)
 
 
-def _fit(plan: Plan, matrix: Any, targets: Targets, rows: Ints, seed: int) -> Head:  # noqa: ANN401
-    from scipy import sparse  # noqa: PLC0415 - training only
+def _fit(plan: Plan, matrix: Any, targets: Targets, rows: Ints, seed: int) -> Head:
+    from scipy import sparse  # training only
 
     width = matrix.shape[1]
+    blocks = [matrix]
     if plan.before:
-        matrix = sparse.hstack([matrix, plan.before * _rows_before(matrix, rows)]).tocsr()
-    fit = _fit_exclusive if plan.exclusive else _fit_each
-    weights, bias = fit(plan, matrix, targets, seed)
-    before = plan.before * weights[width:] if plan.before else None
-    return Head(plan.labels, weights[:width], bias, before)
+        blocks.append(plan.before * _neighbours(matrix, rows, 1))
+    if plan.after:
+        blocks.append(plan.after * _neighbours(matrix, rows, -1))
+    weights, bias = _fit_each(plan, sparse.hstack(blocks).tocsr(), targets, seed)
+    parts = iter(_pruned(weights[i : i + width]) for i in range(0, len(weights), width))
+    return Head(
+        labels=plan.labels,
+        weights=next(parts),
+        bias=bias,
+        before=plan.before * next(parts) if plan.before else None,
+        after=plan.after * next(parts) if plan.after else None,
+    )
 
 
-def _rows_before(matrix: Any, rows: Ints) -> Any:  # noqa: ANN401 - scipy has no types
-    """Row i holds row i-1 of *matrix*; nothing where a message begins or in the bank."""
-    from scipy import sparse  # noqa: PLC0415 - training only
+def _neighbours(matrix: Any, rows: Ints, by: int) -> Any:
+    """Row i holds row i-by of *matrix*; nothing at a message's edge or in the bank."""
+    from scipy import sparse  # training only
 
-    has_before = np.zeros(matrix.shape[0], dtype=np.float32)
-    has_before[1 : rows[-1]] = 1
-    has_before[rows[:-1]] = 0
-    places = np.flatnonzero(has_before)
+    has = np.zeros(matrix.shape[0], dtype=bool)
+    has[: rows[-1]] = True
+    has[rows[:-1] if by > 0 else rows[1:] - 1] = False
+    places = np.flatnonzero(has)
     ones = np.ones(len(places), dtype=np.float32)
     shape = (matrix.shape[0], matrix.shape[0])
-    return sparse.csr_matrix((ones, (places, places - 1)), shape=shape) @ matrix
+    return sparse.csr_matrix((ones, (places, places - by)), shape=shape) @ matrix
 
 
-def _fit_exclusive(
-    plan: Plan,
-    matrix: Any,
-    targets: Targets,
-    seed: int,  # noqa: ANN401
-) -> tuple[Floats, Floats]:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
-
-    known = ~np.isnan(targets.values[:, 0])
-    model = LogisticRegression(C=plan.strength, max_iter=150, tol=1e-3, random_state=seed)
-    model.fit(
-        matrix[known], targets.values[known, 0].astype(int), sample_weight=targets.weights[known]
-    )
-    weights = np.zeros((matrix.shape[1], len(plan.labels)), dtype=np.float32)
-    bias = np.full(len(plan.labels), -20.0, dtype=np.float32)  # a label never seen is never chosen
-    weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
-    return weights, bias
-
-
-def _fit_each(
-    plan: Plan,
-    matrix: Any,
-    targets: Targets,
-    seed: int,  # noqa: ANN401
-) -> tuple[Floats, Floats]:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
+def _fit_each(plan: Plan, matrix: Any, targets: Targets, seed: int) -> tuple[Floats, Floats]:
+    """One linear support vector machine per label, on the rows where that label is known."""
+    from sklearn.svm import LinearSVC  # training only
 
     weights = np.zeros((matrix.shape[1], len(plan.labels)), dtype=np.float32)
-    bias = np.full(len(plan.labels), -10.0, dtype=np.float32)
+    bias = np.full(len(plan.labels), -1.0, dtype=np.float32)
     parts: dict[bytes, Any] = {}
     for column in range(len(plan.labels)):
         known = ~np.isnan(targets.values[:, column])
         wanted = targets.values[known, column] > 0
         if wanted.sum() < 2 or wanted.all():
             continue
-        part = parts.setdefault(known.tobytes(), None)
-        if part is None:
-            part = parts[known.tobytes()] = matrix[known].astype(np.float64)
-        model = LogisticRegression(C=plan.strength, solver="liblinear", tol=1e-2, random_state=seed)
-        model.fit(part, wanted, sample_weight=targets.weights[known])
+        key = known.tobytes()
+        if key not in parts:
+            parts[key] = matrix[known].astype(np.float64)
+        model = LinearSVC(C=plan.strength, tol=1e-2, random_state=seed)
+        model.fit(parts[key], wanted, sample_weight=targets.weights[known])
         weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
     return weights, bias
+
+
+def _pruned(weights: Floats) -> Floats:
+    """The weights without those too small to change an answer: they would double a release."""
+    least = NEGLIGIBLE * np.abs(weights).max(axis=0)
+    return np.where(np.abs(weights) >= least, weights, 0).astype(np.float32)

@@ -27,11 +27,12 @@ _BATCH: Final = 200
 #: What the rules alone are worth: below every threshold, so that all goes to a person.
 _RULES_CONFIDENCE: Final = 0.1
 _ASKS_TO_STOP: Final = re.compile(
-    r"\b(?:cancel|cancell?ed|cancellation|take (?:it|this|him|her|them) off|stand down)\b", re.I
+    r"\b(?:cancel|cancell?ed|cancellation|take (?:it|this|him|her|them) off|stand down)\b",
+    re.IGNORECASE,
 )
 _ASKS_TO_MOVE: Final = re.compile(
     r"\b(?:refer(?:ral|red)?|move (?:him|her|them)|another therapist|ending|hand (?:him|her) over)\b",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -64,8 +65,8 @@ class Reader:
             return []
         if self._model is None:
             return [tuple(_by_rules(view)) for view in views]
-        from models.answers import answer  # noqa: PLC0415 - loads scipy
-        from models.heads import score  # noqa: PLC0415 - as above
+        from models.answers import answer
+        from models.heads import score
 
         scores = score(self._model.heads, views)
         return answer(self._model.decisions, views, scores, self.version)

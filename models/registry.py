@@ -27,13 +27,11 @@ from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
 _LIBRARIES: Final = ("numpy", "scipy", "scikit-learn", "spacy")
-#: Weights below this share of a head's largest are left out: they change no answer.
-_NEGLIGIBLE: Final = 0.03
 
 
 class ModelRefusedError(Exception):
@@ -158,8 +156,9 @@ def _arrays(model: Model) -> bytes:
     for name, head in model.heads.heads.items():
         arrays |= _sparse(f"head.{name}", head.weights)
         arrays[f"head.{name}.bias"] = head.bias
-        if head.before is not None:
-            arrays |= _sparse(f"head.{name}.before", head.before)
+        for beside in ("before", "after"):
+            if (weights := getattr(head, beside)) is not None:
+                arrays |= _sparse(f"head.{name}.{beside}", weights)
     for name, decision in _decisions(model.decisions).items():
         arrays[f"decision.{name}.weights"] = decision.weights
         arrays[f"decision.{name}.bias"] = decision.bias
@@ -169,11 +168,10 @@ def _arrays(model: Model) -> bytes:
 
 
 def _sparse(name: str, weights: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The weights that matter, by column: a column's rows ascend, so small steps compress well."""
-    from scipy import sparse  # noqa: PLC0415 - training only
+    """The weights by column: a column's rows ascend, so small steps compress well."""
+    from scipy import sparse
 
-    kept = np.where(np.abs(weights) >= _NEGLIGIBLE * np.abs(weights).max(axis=0), weights, 0)
-    matrix = sparse.csc_matrix(kept)
+    matrix = sparse.csc_matrix(weights)
     matrix.sort_indices()
     return {
         f"{name}.data": matrix.data.astype(np.float16),
@@ -235,10 +233,14 @@ def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
 
 
 def _head(arrays: Mapping[str, Any], name: str, labels: tuple[str, ...]) -> Head:
-    before = f"head.{name}.before"
+    beside = {
+        which: _dense(arrays, f"head.{name}.{which}")
+        for which in ("before", "after")
+        if f"head.{name}.{which}.data" in arrays
+    }
     return Head(
         labels=labels,
         weights=_dense(arrays, f"head.{name}"),
         bias=arrays[f"head.{name}.bias"],
-        before=_dense(arrays, before) if f"{before}.data" in arrays else None,
+        **beside,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.corpus import Example, Quotes, Sentence
 from models.features import Floats
-from models.heads import HEADS, KIND_SIGNALS, MARKS, SIGNALS, Targets
+from models.heads import HEADS, MARKS, SIGNALS, Targets
 from models.views import View, pair_groups, sentences_with
 from triage.labels import CODE_SETS, KINDS, NOTIFICATIONS, STAGES
 from triage.records import Request
@@ -19,6 +19,8 @@ CALLS_FOR: Final = frozenset(("cancellation", "referral", "note_reason", "enquir
 _UNKNOWN: Final = NOTIFICATIONS.index("unknown")
 #: A sentence beside the evidence may well say the same; so its "unknown" counts for less.
 _BESIDE_EVIDENCE: Final = 0.5
+#: A sentence of the bank on reasons says nothing of who was told, though nobody has checked each.
+_OFF_TOPIC: Final = 0.3
 _FLAGS: Final = ("alternatives_requested", "guarantee_asked")
 _SIGNAL: Final = {name: place for place, name in enumerate(SIGNALS)}
 
@@ -44,28 +46,33 @@ def targets_of(
 def _sentence_targets(
     examples: Sequence[Example], views: Sequence[View], bank: Sequence[Sentence]
 ) -> tuple[Targets, Targets]:
-    told: list[float] = []
+    told: list[int] = []
     told_weights: list[float] = []
     said: list[Floats] = []
+    said_weights: list[float] = []
     for example, view in zip(examples, views, strict=True):
         labels, weight = _told_by_sentence(example, view)
         told += labels
         told_weights += weight
         said.append(_said_by_sentence(example, view))
+        said_weights += [1.0] * len(labels)
     for sentence in bank:
         label = sentence.labels.get("client_notification")
-        told.append(np.nan if label is None else NOTIFICATIONS.index(label))
-        told_weights.append(1.0)
+        told.append(_UNKNOWN if label is None else NOTIFICATIONS.index(label))
+        told_weights.append(_OFF_TOPIC * sentence.weight if label is None else sentence.weight)
         said.append(_said_by_bank(sentence)[None, :])
-    values = np.asarray(told, dtype=np.float32)[:, None]
-    matrix = np.concatenate(said)
+        said_weights.append(sentence.weight)
     return (
-        Targets(values, np.asarray(told_weights, dtype=np.float32)),
-        Targets(matrix, np.ones(len(matrix), dtype=np.float32)),
+        Targets(_one_hot(told, len(NOTIFICATIONS)), np.asarray(told_weights, dtype=np.float32)),
+        Targets(np.concatenate(said), np.asarray(said_weights, dtype=np.float32)),
     )
 
 
-def _told_by_sentence(example: Example, view: View) -> tuple[list[float], list[float]]:
+def _one_hot(numbers: Sequence[int], width: int) -> Floats:
+    return np.eye(width, dtype=np.float32)[list(numbers)]
+
+
+def _told_by_sentence(example: Example, view: View) -> tuple[list[int], list[float]]:
     labels = {
         index: NOTIFICATIONS.index(request.client_notification)
         for request in example.requests
@@ -74,7 +81,7 @@ def _told_by_sentence(example: Example, view: View) -> tuple[list[float], list[f
     unmarked = _BESIDE_EVIDENCE if labels else 1.0
     indices = range(len(view.reading.sentences))
     return (
-        [float(labels.get(i, _UNKNOWN)) for i in indices],
+        [labels.get(i, _UNKNOWN) for i in indices],
         [1.0 if i in labels else unmarked for i in indices],
     )
 
@@ -136,19 +143,16 @@ def _request_targets(examples: Sequence[Example], views: Sequence[View]) -> dict
 
 
 def _request_row(request: Request | None) -> dict[str, Floats]:
-    nothing = np.full(1, np.nan, dtype=np.float32)
-    marks = np.full(len(MARKS), np.nan, dtype=np.float32)
-    row = {"kind": nothing, "stage": nothing, "told_overall": nothing, "marks": marks}
+    widths = {"kind": len(KINDS), "stage": len(STAGES), "told_overall": len(NOTIFICATIONS)}
+    row = {name: np.full(width, np.nan, dtype=np.float32) for name, width in widths.items()}
+    row["marks"] = np.full(len(MARKS), np.nan, dtype=np.float32)
     if request is None:
         return row
-    row["kind"] = np.full(1, KINDS.index(request.kind), dtype=np.float32)
+    row["kind"] = _one_hot([KINDS.index(request.kind)], len(KINDS))[0]
     if request.kind in CALLS_FOR:
-        row["stage"] = np.full(1, STAGES.index(request.session_stage), dtype=np.float32)
+        row["stage"] = _one_hot([STAGES.index(request.session_stage)], len(STAGES))[0]
         told = NOTIFICATIONS.index(request.client_notification)
-        row["told_overall"] = np.full(1, told, dtype=np.float32)
+        row["told_overall"] = _one_hot([told], len(NOTIFICATIONS))[0]
         signals = signals_of(request)
         row["marks"] = np.asarray([mark in signals for mark in MARKS], dtype=np.float32)
     return row
-
-
-__all__ = ["CALLS_FOR", "KIND_SIGNALS", "signals_of", "targets_of"]

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from models import decisions as d
-from models.answers import NEEDS_REASON, code_probabilities
+from models.answers import code_probabilities
 from models.corpus import Corpus, Example, Sentence
 from models.features import Floats, Ints
 from models.heads import MARKS, Heads, Scores, fit_heads, score
@@ -30,9 +30,12 @@ _FLAG_LABELS: Final = {
     "risk": RISKS,
     "client_agreement": AGREEMENTS,
 }
-_STRENGTH: Final = {"kind": 0.02, "told": 0.05, "stage": 0.05, "flags": 0.02, "codes": 1.0}
+#: Codes are decided alike, by one model per field over thousands of rows; it needs little holding back.
+_CODE_STRENGTH: Final = 1.0
 #: A client counts as told from this probability on; see ``models.answers.choose_told``.
 _CLEAR: Final = 0.5
+#: A cancellation, referral or note has a reason; the likeliest is given from this probability on.
+_ANY_REASON: Final = 0.2
 
 Progress = Callable[[str], None]
 
@@ -93,55 +96,58 @@ def train(
 
 def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.Decisions:
     """Fit all decisions on messages with the scores of heads that had not seen them."""
-    evidence = [d.gather(lesson.views, scores) for lesson, scores in unseen]
-    whole = _joined(evidence)
-    requests = [r for lesson, _ in unseen for r in _requests_of(lesson)]
-    kind, kinds = _learn_kind(whole, requests, seed)
-    asked = [i for i, r in enumerate(requests) if r is not None and r.kind in CALLS_FOR]
-    gold = [r for r in requests if r is not None and r.kind in CALLS_FOR]
-    flags, thresholds, codes = {}, {"clear": _CLEAR}, {}
-    everything = [i for i, r in enumerate(requests) if r is not None]
-    features = d.flag_features(whole, kinds)
-    for name, labels in _FLAG_LABELS.items():
-        rows = everything if name == "risk" else asked
-        wanted = _numbers([requests[i] for i in rows], name, labels)
-        flags[name] = d.fit_decision(labels, features[rows], wanted, _STRENGTH["flags"], seed=seed)
-    reliability = _reliability(whole, asked, gold)
+    class_ = _Class.of(unseen, seed)
+    kind = class_.learn("kind", KINDS, d.kind_features(class_.evidence), everyone=True)
+    kinds = class_.evidence.whole["kind"]
+    flag_features = d.flag_features(class_.evidence, kinds)
+    reliability = _reliability(class_)
+    codes, thresholds = {}, {"clear": _CLEAR, "any_reason": _ANY_REASON}
     for name in CODE_SETS:
-        codes[name], likely, held = _learn_codes(whole, asked, gold, name, reliability, seed)
-        thresholds[name] = best_threshold(likely, held)
-    thresholds["any_reason"] = 0.2
+        codes[name], thresholds[name] = _learn_codes(class_, name, reliability)
     return d.Decisions(
         kind=kind,
-        told=d.fit_decision(
-            NOTIFICATIONS,
-            d.told_features(whole, kinds)[asked],
-            _numbers(gold, "client_notification", NOTIFICATIONS),
-            _STRENGTH["told"],
-            seed=seed,
+        told=class_.learn(
+            "client_notification", NOTIFICATIONS, d.told_features(class_.evidence, kinds)
         ),
-        stage=d.fit_decision(
-            STAGES,
-            d.stage_features(whole, kinds)[asked],
-            _numbers(gold, "session_stage", STAGES),
-            _STRENGTH["stage"],
-            seed=seed,
-        ),
-        flags=flags,
+        stage=class_.learn("session_stage", STAGES, d.stage_features(class_.evidence, kinds)),
+        flags={
+            name: class_.learn(name, labels, flag_features, everyone=name == "risk")
+            for name, labels in _FLAG_LABELS.items()
+        },
         codes=codes,
         thresholds=thresholds,
         reliability=reliability,
     )
 
 
-def _learn_kind(
-    evidence: d.Evidence, requests: Sequence[Request | None], seed: int
-) -> tuple[d.Decision, Floats]:
-    rows = [i for i, r in enumerate(requests) if r is not None]
-    wanted = _numbers([r for r in requests if r is not None], "kind", KINDS)
-    features = d.kind_features(evidence)
-    decision = d.fit_decision(KINDS, features[rows], wanted, _STRENGTH["kind"], seed=seed)
-    return decision, decision.log_probabilities(features)
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """All requests to learn decisions from: what is known of each, and what is right."""
+
+    evidence: d.Evidence
+    requests: tuple[Request | None, ...]  # None where a group stands for no labelled request
+    blocks: Ints
+    seed: int
+
+    @classmethod
+    def of(cls, unseen: Sequence[tuple[Lesson, Scores]], seed: int) -> _Class:
+        parts = [d.gather(lesson.views, scores) for lesson, scores in unseen]
+        requests = [_requests_of(lesson) for lesson, _ in unseen]
+        blocks = np.repeat(np.arange(len(requests)), [len(block) for block in requests])
+        return cls(_joined(parts), tuple(r for block in requests for r in block), blocks, seed)
+
+    def asked(self) -> list[int]:
+        """The rows whose fields are labelled."""
+        return [i for i, r in enumerate(self.requests) if r is not None and r.kind in CALLS_FOR]
+
+    def learn(
+        self, name: str, labels: tuple[str, ...], features: Floats, *, everyone: bool = False
+    ) -> d.Decision:
+        """The decision about field *name*, from all requests or from those whose fields are labelled."""
+        all_rows = [i for i, r in enumerate(self.requests) if r is not None]
+        rows = all_rows if everyone else self.asked()
+        wanted = _numbers([self.requests[i] for i in rows], name, labels)
+        return d.fit_decision(labels, features[rows], wanted, self.blocks[rows], seed=self.seed)
 
 
 def _numbers(requests: Sequence[Request | None], name: str, labels: Sequence[str]) -> Ints:
@@ -179,33 +185,30 @@ def _joined(parts: Sequence[d.Evidence]) -> d.Evidence:
     )
 
 
-def _reliability(evidence: d.Evidence, asked: Sequence[int], gold: Sequence[Request]) -> Floats:
+def _reliability(class_: _Class) -> Floats:
     """How often each mark is right where the rules found it, pulled towards six in ten."""
-    found = evidence.noticed[asked][:, :, 0] > 0
-    right = np.asarray([[m in s for m in MARKS] for s in map(signals_of, gold)]) & found
+    asked = class_.asked()
+    found = class_.evidence.noticed[asked][:, :, 0] > 0
+    said = [signals_of(r) for r in (class_.requests[i] for i in asked) if r is not None]
+    right = np.asarray([[mark in signals for mark in MARKS] for signals in said]) & found
     trusted: Floats = ((right.sum(axis=0) + 3) / (found.sum(axis=0) + 5)).astype(np.float32)
     return trusted
 
 
-def _learn_codes(
-    evidence: d.Evidence,
-    asked: Sequence[int],
-    gold: Sequence[Request],
-    name: str,
-    reliability: Floats,
-    seed: int,
-) -> tuple[d.Decision, Floats, Floats]:
+def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Decision, float]:
+    """The decision about the codes of field *name*, and from which probability on it says yes."""
+    asked = class_.asked()
     codes = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
-    features = d.code_features(evidence, name, reliability)[asked]
-    held = np.asarray([[code in getattr(r, name) for code in codes] for r in gold])
-    decision = d.fit_decision(
+    features = d.code_features(class_.evidence, name, reliability)[asked]
+    held = np.asarray([[c in getattr(class_.requests[i], name) for c in codes] for i in asked])
+    decision = d.fit_softmax(
         ("false", "true"),
         features.reshape(-1, features.shape[-1]),
         held.reshape(-1).astype(np.int64),
-        _STRENGTH["codes"],
-        seed=seed,
+        _CODE_STRENGTH,
+        seed=class_.seed,
     )
-    return decision, code_probabilities(decision, features), held
+    return decision, best_threshold(code_probabilities(decision, features), held)
 
 
 def best_threshold(likely: Floats, held: Floats) -> float:
@@ -218,4 +221,4 @@ def best_threshold(likely: Floats, held: Floats) -> float:
     return round(float(grid[int(np.argmax(scores))]), 2)
 
 
-__all__ = ["NEEDS_REASON", "Lesson", "Model", "learn_decisions", "learn_heads", "train"]
+__all__ = ["Lesson", "Model", "learn_decisions", "learn_heads", "train"]

@@ -34,7 +34,7 @@ class View:
 @lru_cache(maxsize=1)
 def load_language() -> Language:
     """The tokeniser with the lexicon and all pattern files; built once per process."""
-    from triage.language import Language  # noqa: PLC0415 - loads spaCy
+    from triage.language import Language
 
     lexicon = json.loads((CORPUS_FOLDER / "lexicon.json").read_text(encoding="utf-8"))
     patterns = {
@@ -47,8 +47,8 @@ def load_language() -> Language:
 
 def look(language: Language, email: Email) -> View:
     """Read *email* with the rules alone."""
-    from triage.detectors import notice  # noqa: PLC0415 - may load spaCy
-    from triage.grouping import group  # noqa: PLC0415 - as above
+    from triage.detectors import notice
+    from triage.grouping import group
 
     reading = language.read(email)
     mentions = notice(reading)
