@@ -230,12 +230,12 @@ def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
     plain = [_plain(piece.part, body) for piece in siblings if piece.kind != "html"]
     marked = [piece for piece in siblings if piece.kind == "html"]
     text = "\n\n".join(rendered.text for rendered in plain)
-    if marked and (len(text.strip()) < _STUB or _SAYS_NOTHING.search(text)):
+    words = len(text.strip())
+    says_nothing = _SAYS_NOTHING.search(text) is not None
+    if marked and (says_nothing or words < _STUB):
         readings = [_html(piece.part, body) for piece in marked]
-        if (
-            sum(len(r.text.strip()) for r in readings) > 2 * len(text.strip()) + 20
-            or not text.strip()
-        ):
+        shown = sum(len(rendered.text.strip()) for rendered in readings)
+        if shown > 2 * words + 20 or (shown and says_nothing):
             yield from readings
             return
     yield from plain

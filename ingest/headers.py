@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.message import Message
-from email.utils import getaddresses, parsedate_tz
+from email.utils import getaddresses, parsedate_to_datetime
 
 from ingest import charset
 
@@ -100,16 +100,24 @@ def sent_at(headers: Headers, received_at: datetime) -> datetime:
 def _date(value: str) -> tuple[datetime, bool] | None:
     """(moment in UTC, whether it had a zone), or None for what is no date."""
     value = charset.unfold(value)[:200]
+    for candidate in (value, _FRACTION.sub("", _COMMENT.sub(" ", value))):
+        try:
+            moment = parsedate_to_datetime(candidate)
+        except (ValueError, OverflowError, TypeError, IndexError, AttributeError):
+            continue
+        has_zone = moment.tzinfo is not None or "-0000" in value
+        return _plausible(moment if moment.tzinfo else moment.replace(tzinfo=UTC), has_zone)
     try:
-        parts = parsedate_tz(value) or parsedate_tz(_FRACTION.sub("", _COMMENT.sub(" ", value)))
-        if parts is None:
-            return _iso_date(value)
-        offset = parts[9]
-        zone = timezone(timedelta(seconds=offset)) if offset is not None else UTC
-        moment = datetime(*parts[:6], tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError, TypeError, IndexError, AttributeError):
+        return _iso_date(value)
+    except (ValueError, OverflowError):
         return None
-    return (moment, offset is not None) if moment >= _EARLIEST else None
+
+
+def _plausible(moment: datetime, has_zone: bool) -> tuple[datetime, bool] | None:  # noqa: FBT001 - a pair
+    try:
+        return (moment.astimezone(UTC), has_zone) if moment >= _EARLIEST else None
+    except OverflowError:
+        return None
 
 
 def _iso_date(value: str) -> tuple[datetime, bool] | None:
@@ -123,7 +131,7 @@ def _iso_date(value: str) -> tuple[datetime, bool] | None:
     if zone and zone != "Z":
         shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
         moment += shift if zone[0] == "-" else -shift
-    return (moment, zone is not None) if moment >= _EARLIEST else None
+    return _plausible(moment, zone is not None)
 
 
 def addresses(values: Iterable[str]) -> list[tuple[str, str]]:

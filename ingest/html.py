@@ -137,10 +137,10 @@ class _Writer:
     def write(self, text: str) -> None:
         if self.preformatted:
             first, *rest = text.split("\n")
-            self._put(first)
+            self.put(first)
             for line in rest:
                 self.end_line()
-                self._put(line)
+                self.put(line)
             return
         words = text.replace("\u00a0", " ").split() if "\u00a0" in text else text.split()
         if not words:
@@ -150,10 +150,10 @@ class _Writer:
             return
         if self.current and (self.has_space or text[0].isspace()):
             self.current.append(" ")
-        self._put(" ".join(words))
+        self.put(" ".join(words))
         self.has_space = text[-1].isspace()
 
-    def _put(self, text: str) -> None:
+    def put(self, text: str) -> None:
         if self.wants_gap and not self.current and text:
             self.wants_gap = False
             if self.lines and self.lines[-1][1]:
@@ -252,9 +252,9 @@ _CONTAINERS = frozenset(("div", "span", "p", "table", "section", "td", "pre"))
 
 def _begin_block(node: LexborNode, tag: str, effect: _Effect, writer: _Writer) -> None:
     if tag in {"td", "th"}:
-        writer.has_space = True
-        if writer.current:
-            writer.current.append("\t" if writer.current[-1].strip() else "")
+        if writer.current and writer.current[-1] != "\t":
+            writer.current.append("\t")
+        writer.has_space = False
         return
     if (tag in _SPACED and tag != "p") or (tag == "p" and not node.attributes):
         effect.spaced = True
@@ -262,9 +262,9 @@ def _begin_block(node: LexborNode, tag: str, effect: _Effect, writer: _Writer) -
     if tag == "blockquote":
         effect.quotes += _is_quote(node, writer)
     elif tag == "li":
-        writer.current.append(_bullet(node))
+        writer.put(_bullet(node))
     elif tag == "hr":
-        writer.current.append(_RULE)
+        writer.put(_RULE)
     elif tag == "pre":
         writer.preformatted += 1
     writer.quote_depth += effect.quotes
@@ -275,7 +275,7 @@ def _leave(effect: _Effect, writer: _Writer) -> None:
     if effect.tag not in _BLOCKS:
         return
     if effect.tag in {"td", "th"}:
-        writer.has_space = True
+        writer.has_space = False
         return
     writer.new_block(spaced=effect.spaced)
     if effect.tag == "pre":

@@ -60,9 +60,13 @@ def test_an_answer_between_quoted_lines_is_new():
 
 
 def test_an_answer_right_under_a_long_question_is_new():
-    question = "> Have you told the client that you would be asking for the session to be cancelled?"
+    question = (
+        "> Have you told the client that you would be asking for the session to be cancelled?"
+    )
 
-    parts = split(f"On 3 Nov 2025 at 10:00, Support wrote:\n{question}\nyes told her tuesday\n> ok?")
+    parts = split(
+        f"On 3 Nov 2025 at 10:00, Support wrote:\n{question}\nyes told her tuesday\n> ok?"
+    )
 
     assert parts.new_text == "yes told her tuesday"
 

@@ -1,0 +1,77 @@
+"""A program's mail is called so with its reason; a person's mail never for one weak sign."""
+
+from email.message import Message
+
+import pytest
+
+from ingest import automatic
+from ingest.headers import Headers
+
+
+def reason(fields, *, sender="ann@therapist.example", subject="Cancel", types=("text/plain",)):
+    message = Message()
+    for name, value in fields.items():
+        message[name] = value
+    return automatic.reason(Headers(message), sender, subject, types)
+
+
+@pytest.mark.parametrize(
+    ("fields", "more", "expected"),
+    [
+        ({"Auto-Submitted": "auto-replied"}, {}, "auto-replied"),
+        ({"Auto-Submitted": "auto-replied"}, {"subject": "Out of office"}, "out-of-office"),
+        ({"Auto-Submitted": "auto-generated (rejected)"}, {}, "auto-generated"),
+        ({"Auto-Submitted": "auto-notified; owner-email=a@b"}, {}, "auto-notified"),
+        ({"X-Autoreply": "yes"}, {}, "auto-replied"),
+        ({"X-Auto-Response-Suppress": "All"}, {"subject": "Automatic reply: HT-1"}, "out-of-office"),
+        ({"Precedence": "auto_reply"}, {}, "auto-replied"),
+        ({"Precedence": "bulk"}, {"subject": "Abwesenheitsnotiz: HT-1"}, "out-of-office"),
+        ({}, {"types": ("multipart/report",)}, "bounce"),
+        ({"Content-Type": "multipart/report; report-type=disposition-notification"},
+         {"types": ("multipart/report",)}, "disposition"),
+        ({"X-Failed-Recipients": "a@b"}, {}, "bounce"),
+        ({}, {"sender": "mailer-daemon@x.example"}, "bounce"),
+        ({"Return-Path": "<>"}, {"sender": "postmaster@x.example",
+                                 "subject": "Undeliverable: HT-1"}, "bounce"),
+        ({"List-Id": "<l.x.example>", "List-Post": "<mailto:l@x.example>"}, {}, "list"),
+        ({"List-Unsubscribe": "<mailto:u@x>", "List-Id": "<n.x.example>"}, {}, "bulk"),
+        ({"Precedence": "bulk", "List-Unsubscribe": "<mailto:u@x>"}, {}, "bulk"),
+        ({"List-Unsubscribe": "<mailto:u@x>"}, {"sender": "newsletter@x.example"}, "bulk"),
+        ({"X-Fit-Triage": "draft"}, {}, "own-mail"),
+    ],
+)  # fmt: skip
+def test_a_program_says_what_it_is(fields, more, expected):
+    assert reason(fields, **more) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [
+        ({}, {}),
+        ({"Auto-Submitted": "no"}, {}),
+        ({"Precedence": "bulk"}, {}),
+        ({"Precedence": "list"}, {}),
+        ({"Return-Path": "<>"}, {}),
+        ({"X-Auto-Response-Suppress": "OOF, AutoReply"}, {}),
+        ({"List-Unsubscribe": "<mailto:u@x>"}, {}),
+        ({}, {"subject": "Out of office next week, please cancel HT-100001"}),
+        ({}, {"subject": "Annual leave: please cancel HT-100001"}),
+        ({"In-Reply-To": "<1@x>"}, {"subject": "Re: Out of office"}),
+        ({"X-Autoreply": "no"}, {}),
+        ({}, {"sender": "noreply@therapist.example"}),
+        ({}, {"sender": "postmaster@therapist.example", "subject": "Cancel HT-100001"}),
+        ({}, {"subject": "Undeliverable promises, please cancel"}),
+    ],
+)
+def test_a_person_with_one_weak_sign_stays_a_person(fields, more):
+    assert reason(fields, **more) == ""
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["Réponse automatique : HT-1", "Respuesta automática: HT-1", "Automatisch antwoord: HT-1",
+     "Automatische Antwort: HT-1", "Risposta automatica: HT-1", "Odpowiedź automatyczna: HT-1",
+     "Автоматический ответ: HT-1", "Resposta automática: HT-1", "自動返信: HT-1"],
+)  # fmt: skip
+def test_absences_are_known_in_other_languages(subject):
+    assert reason({"Auto-Submitted": "auto-replied"}, subject=subject) == "out-of-office"
