@@ -20,7 +20,7 @@ DEFECTS = {
     "from_ambiguous": "The From header can be read in more than one way.",
     "from_missing": "There is no sender's address.",
     "header_cut": "A header was longer than 64 kB and was cut.",
-    "header_garbled": "A line among the headers was no header; it was read as part of the one above.",
+    "header_garbled": "A line among the headers was no header; it was joined to the one above.",
     "header_not_encoded": "A header held raw 8-bit characters.",
     "hidden_text": "The HTML held text made invisible; it was left out.",
     "html_in_text": "The plain text was HTML.",

@@ -116,7 +116,7 @@ def ours(content: bytes) -> Reading:
         email = parse(RawMessage(key, datetime.now(UTC), digest, content))
     except UnreadableEmailError:
         return Reading(raised=True)
-    body = "\n".join((email.new_text, email.quoted_text, email.signature))
+    body = f"{email.new_text}\n{email.quoted_text}\n{email.signature}"
     dated = not {"date_missing", "date_unreadable"} & set(email.defects)
     return Reading(body=body, date=dated, attachments=len(email.attachments))
 

@@ -23,7 +23,7 @@ def reason(fields, *, sender="ann@therapist.example", subject="Cancel", types=("
         ({"Auto-Submitted": "auto-generated (rejected)"}, {}, "auto-generated"),
         ({"Auto-Submitted": "auto-notified; owner-email=a@b"}, {}, "auto-notified"),
         ({"X-Autoreply": "yes"}, {}, "auto-replied"),
-        ({"X-Auto-Response-Suppress": "All"}, {"subject": "Automatic reply: HT-1"}, "out-of-office"),
+        ({"X-Auto-Response-Suppress": "All"}, {"subject": "Automatic reply: 1"}, "out-of-office"),
         ({"Precedence": "auto_reply"}, {}, "auto-replied"),
         ({"Precedence": "bulk"}, {"subject": "Abwesenheitsnotiz: HT-1"}, "out-of-office"),
         ({}, {"types": ("multipart/report",)}, "bounce"),

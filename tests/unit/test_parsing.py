@@ -122,7 +122,8 @@ def test_a_message_without_an_id_gets_one_that_stays():
         b"To: (c):\n", b'To: "\n', b"Cc: a@example.com,\n", b"Content-Type: text/plain; charset=\n",
         b'Content-Type: text/plain; charset="iso-8859-8-i"\n', b"Content-Type: text\n",
         b"Content-Type: text/plain; charset=unicode_escape\n", b"Content-Type:\n",
-        b"Content-Transfer-Encoding: x-nonsense\n", b"From: " + b"(" * 50_000 + b"\n", b":\n", b" \n",
+        b"Content-Transfer-Encoding: x-nonsense\n", b"From: " + b"(" * 50_000 + b"\n",
+        b":\n", b" \n",
     ],
 )  # fmt: skip
 def test_headers_that_make_parsers_raise_do_no_harm(head):
@@ -218,7 +219,8 @@ def test_what_cannot_be_seen_is_cleaned_and_reported():
 
 
 def test_flowed_lines_are_joined_and_quotes_kept():
-    body = b"Please cancel \nthe session.\n\nOn 3 Nov 2025 at 10:00, S wrote:\n> has she \n> been told?\n"
+    quote = b"On 3 Nov 2025 at 10:00, S wrote:\n> has she \n> been told?\n"
+    body = b"Please cancel \nthe session.\n\n" + quote
 
     email = typed("text/plain; format=flowed", body)
 
@@ -239,7 +241,10 @@ def test_an_inline_pgp_wrapper_is_not_text():
 
 
 PLAIN = b"Content-Type: text/plain\n\nPlease cancel HT-100001, I told her on Sunday by phone."
-HTML = b"Content-Type: text/html\n\n<p>Please cancel <b>HT-100001</b>, I told her on Sunday by phone.</p>"
+HTML = (
+    b"Content-Type: text/html\n\n"
+    b"<p>Please cancel <b>HT-100001</b>, I told her on Sunday by phone.</p>"
+)
 
 
 def test_text_is_preferred_to_html():
@@ -310,7 +315,8 @@ def test_a_uuencoded_file_in_the_text_is_an_attachment():
 
 def test_winmail_dat_is_listed_and_flagged():
     tnef = base64.b64encode(b"\x78\x9f\x3e\x22" + b"\0" * 20)
-    part = b"Content-Type: application/ms-tnef; name=winmail.dat\nContent-Transfer-Encoding: base64\n\n"
+    kind = b"Content-Type: application/ms-tnef; name=winmail.dat\n"
+    part = kind + b"Content-Transfer-Encoding: base64\n\n"
 
     email = multipart(PLAIN, part + tnef)
 
@@ -356,13 +362,19 @@ def test_html_becomes_readable_text():
 @pytest.mark.parametrize(
     "quote",
     [
-        '<div class="gmail_quote"><div class="gmail_attr">ke 3. marras 2025 klo 10 S:</div>'
-        '<blockquote class="gmail_quote">Old words</blockquote></div>',
-        '<div class="moz-cite-prefix">3/11/25 S:</div><blockquote type="cite">Old words</blockquote>',
-        "<div>On 3 Nov 2025, at 10:00, S wrote:</div>"
-        '<blockquote type="cite"><div>Old words</div></blockquote>',
-        '<hr><div id="divRplyFwdMsg"><b>From:</b> S &lt;s@x.example&gt;<br><b>Sent:</b> Monday, '
-        "3 November 2025 10:00<br><b>To:</b> Ann<br><b>Subject:</b> Re</div><div>Old words</div>",
+        (
+            '<div class="gmail_quote"><div class="gmail_attr">ke 3. marras 2025 klo 10 S:</div>'
+            '<blockquote class="gmail_quote">Old words</blockquote></div>'
+        ),
+        '<div class="moz-cite-prefix">3/11 S:</div><blockquote type="cite">Old words</blockquote>',
+        (
+            "<div>On 3 Nov 2025, at 10:00, S wrote:</div>"
+            '<blockquote type="cite"><div>Old words</div></blockquote>'
+        ),
+        (
+            '<hr><div id="divRplyFwdMsg"><b>From:</b> S &lt;s@x.example&gt;<br><b>Sent:</b> Mon, '
+            "3 November 2025 10:00<br><b>To:</b> Ann<br><b>Subject:</b> R</div><div>Old words</div>"
+        ),
         '<div class="yahoo_quoted"><div>On Monday S wrote:</div><div>Old words</div></div>',
     ],
 )

@@ -31,12 +31,18 @@ HISTORY = "> Has the client been told?\n> Please confirm."
         "пн, 3 нояб. 2025 г. в 10:00, Support <support@therapy.example>:",
         "-----Original Message-----",
         "-----Ursprüngliche Nachricht-----",
-        "________________________________\nFrom: Support <support@therapy.example>\n"
-        "Sent: 03 November 2025 10:00\nTo: Ann Lee\nSubject: Re: HT-100001",
-        "Von: Support <support@therapy.example>\nGesendet: Montag, 3. November 2025 10:00\n"
-        "An: Ann Lee\nBetreff: AW: HT-100001",
-        "De : Support <support@therapy.example>\nEnvoyé : lundi 3 novembre 2025 10:00\n"
-        "À : Ann Lee\nObjet : HT-100001",
+        (
+            "________________________________\nFrom: Support <support@therapy.example>\n"
+            "Sent: 03 November 2025 10:00\nTo: Ann Lee\nSubject: Re: HT-100001"
+        ),
+        (
+            "Von: Support <support@therapy.example>\nGesendet: Montag, 3. November 2025 10:00\n"
+            "An: Ann Lee\nBetreff: AW: HT-100001"
+        ),
+        (
+            "De : Support <support@therapy.example>\nEnvoyé : lundi 3 novembre 2025 10:00\n"
+            "À : Ann Lee\nObjet : HT-100001"
+        ),
     ],
 )
 @pytest.mark.parametrize("history", [HISTORY, "Has the client been told?\nPlease confirm."])
@@ -133,8 +139,10 @@ def test_answers_said_to_be_inside_an_unmarked_quote_are_a_defect():
         "Ann Lee MBACP\nIntegrative counsellor, Leeds\n01632 960123",
         "Sent from my iPhone",
         "Get Outlook for iOS<https://aka.ms/o0ukef>",
-        "Ann Lee\nUKCP registered\n\nThis email is confidential. If you are not the intended "
-        "recipient please delete it.",
+        (
+            "Ann Lee\nUKCP registered\n\nThis email is confidential. If you are not the intended "
+            "recipient please delete it."
+        ),
         "Von meinem iPhone gesendet",
     ],
 )
@@ -147,7 +155,7 @@ def test_a_signature_is_set_apart_and_the_closing_stays(signature):
 
 def test_prose_above_a_signature_is_never_part_of_it():
     text = (
-        "Please cancel.\n\nShe needs to be monitored, medically, this week and not next; I told her."
+        "Please cancel.\n\nShe needs to be monitored, medically, this week, not next; I told her."
         "\n\nAnn Lee, UKCP"
     )
 
@@ -180,14 +188,15 @@ def test_every_word_ends_up_in_exactly_one_part():
 
     parts = split(text, sender="Ann Lee")
 
-    together = " ".join((parts.new_text, parts.quoted_text, parts.signature))
+    together = f"{parts.new_text} {parts.quoted_text} {parts.signature}"
     assert sorted(together.split()) == sorted(text.split())
 
 
 @pytest.mark.parametrize(
     "unit",
     [
-        "On Mon, 3 Nov 2025 at 10:00, x wrote:\n> q\n\na\n", "From: x\n\n", "--\nI told you so now\n",
+        "On Mon, 3 Nov 2025 at 10:00, x wrote:\n> q\n\na\n", "From: x\n\n",
+        "--\nI told you so now\n",
         "thanks\n", "> ", "- ", "x <a@b.example> wrote:\n", "Sent from my ", " ", "_" * 40 + "\n",
     ],
 )  # fmt: skip
