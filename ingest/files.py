@@ -110,6 +110,11 @@ class _FilePerMessage(_Files, ABC):
         read = (self._read(file) for file in self._unknown(files, known))
         return self._batched(read, cursor, size, limit)
 
+    def fetch(self, keys: Iterable[MessageKey]) -> Iterator[RawMessage | Loss]:
+        files = {self._key(file.uid): file for file in self._listed}
+        for key in set(keys):
+            yield self._read(files[key]) if key in files else Loss(key, "vanished", 0)
+
     def _unknown(self, files: Sequence[_File], known: Known) -> Iterator[_File]:
         for first in range(0, len(files), _ASKED_AT_ONCE):
             chunk = {self._key(f.uid): f for f in files[first : first + _ASKED_AT_ONCE]}
@@ -255,6 +260,13 @@ class Mbox(_Files):
     ) -> Iterator[Batch]:
         read = self._unknown(self._after(cursor), known)
         return self._batched(read, cursor, size, limit)
+
+    def fetch(self, keys: Iterable[MessageKey]) -> Iterator[RawMessage | Loss]:
+        missing = set(keys)
+        for piece in self._unknown(self._messages(), lambda asked: {*asked} - missing):
+            missing.discard(piece.key)
+            yield piece
+        yield from (Loss(key, "vanished", 0) for key in missing)
 
     def _messages(self) -> Iterator[MboxMessage]:
         try:

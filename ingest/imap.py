@@ -11,20 +11,18 @@ import hashlib
 import logging
 import random
 import re
-import ssl
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from imapclient import IMAPClient, SocketTimeout
-
 from ingest.folder_names import from_utf7, to_utf7
 from ingest.imap_failures import FAILURES, described, line_is_dead, says_not_now
+from ingest.imap_line import BoundedClient
 from ingest.imap_listing import Listed, grouped, listed_from
 from ingest.imap_login import log_in
 from ingest.sources import (
@@ -45,6 +43,7 @@ log = logging.getLogger(__name__)
 _UIDS_PER_SEARCH = 80_000
 _UIDS_PER_LOOK = 1_000  # messages whose size and date are asked for at a time
 _TRIES = 3
+_SHORT_AT_MOST = 3  # mail shorter than its listed size, twice: such is how this server counts
 _TAKEN_UP_AT_MOST = 4  # with the first login five: providers lock accounts that log in too often
 _ALL_REFUSED = 10  # this many messages refused and none given: it is the server, not the mail
 _FOLDERS_NAMED = 20  # in an error about a folder that is not there
@@ -69,6 +68,8 @@ class ImapSource:
         self._uidnext = 0  # 0 where the server does not say
         self._begun: Cursor | None = None  # what `latest` gave
         self._taken_up = 0  # how often the line broke and was taken up again
+        self._short = 0  # messages that stayed shorter than listed
+        self._back = False  # whether this run reads again what is below the cursor
 
     def __enter__(self) -> Self:
         self._connect()
@@ -119,12 +120,25 @@ class ImapSource:
             for group in grouped(listed[:left], size, self._access.max_message_bytes):
                 left -= len(group)
                 told = replace(position, uid=group[-1].uid)
-                yield self._read(group, told)
+                yield self._batch(self._read(group), told)
             if left <= 0:
                 return
             position = replace(position, uid=uids[-1])
         if position != told:
-            yield Batch((), (), position)
+            yield self._batch((), position)
+
+    def fetch(self, keys: Iterable[MessageKey]) -> Iterator[RawMessage | Loss]:
+        """The messages behind *keys* once more, those of an earlier numbering as vanished."""
+        asked = sorted(set(keys))
+        yield from (Loss(key, "vanished", 0) for key in asked if not self._is_ours(key))
+        uids = [key.uid for key in asked if self._is_ours(key)]
+        for first in range(0, len(uids), _UIDS_PER_LOOK):
+            chunk = uids[first : first + _UIDS_PER_LOOK]
+            there = set(self._search("UID", ",".join(map(str, chunk))))
+            yield from (Loss(self._key(uid), "vanished", 0) for uid in chunk if uid not in there)
+            listed = self._look([uid for uid in chunk if uid in there])
+            for group in grouped(listed, len(listed), self._access.max_message_bytes):
+                yield from self._read(group)
 
     def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:
         """Add *keyword* to the messages behind *keys*; the folder is open for writing just for it.
@@ -135,7 +149,7 @@ class ImapSource:
             raise SourceSpecError(
                 f"a keyword is letters, digits, '$', '_', '.', '-', not {keyword!r}"
             )
-        uids = sorted({key.uid for key in keys if key.uidvalidity == self._uidvalidity})
+        uids = sorted({key.uid for key in keys if self._is_ours(key)})
         if not uids:
             return
         with self._edge("tagging"):
@@ -153,31 +167,8 @@ class ImapSource:
     # Connecting
 
     def _connect(self) -> None:
-        # It tells users' names, and much besides.
-        logging.getLogger("imapclient").setLevel(logging.WARNING)
-        tls = self._tls() if self._address.tls else None
         with self._edge("connecting"):
-            self._client = IMAPClient(
-                self._address.host,
-                self._address.port,
-                ssl=tls is not None,
-                ssl_context=tls,
-                timeout=SocketTimeout(self._access.timeout_s, self._access.timeout_s),
-            )
-        # imapclient lets imaplib format a debug line for each line of mail: slow, and private.
-        self._client._imap.debug = 0  # noqa: SLF001 - there is no public switch
-        self._client.folder_encode = False  # its decoder fails a whole listing for one bad name
-        self._client.normalise_times = False
-
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self._access.ca_file or None)
-        except (OSError, ValueError):
-            raise SourceError(
-                f"{self.name}: {self._access.ca_file} is no readable PEM file of certificates"
-            ) from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
+            self._client = BoundedClient(self._address, self._access, self.name)
 
     def _login(self) -> None:
         user = self._access.user or self._address.user
@@ -230,7 +221,10 @@ class ImapSource:
         numbering = self._uidvalidity
         self._examine()
         if self._uidvalidity != numbering:
-            raise SourceError(f"{self.name}: the server renumbered the folder while it was read")
+            raise self._renumbered()
+
+    def _renumbered(self) -> SourceError:
+        return SourceError(f"{self.name}: the server renumbered the folder while it was read")
 
     def _hang_up(self) -> None:
         with suppress(*FAILURES):
@@ -253,6 +247,7 @@ class ImapSource:
             return fresh, cursor.since
         if 0 < self._uidnext <= cursor.uid:
             log.warning("UIDNEXT went back behind the cursor; reading the folder from the start")
+            self._back = True
             return fresh, cursor.since
         return cursor, None
 
@@ -292,50 +287,72 @@ class ImapSource:
             raise SourceError(f"{self.name}: the server describes none of the messages it found")
         return [listed_from(uid, answers.get(uid, {})) for uid in uids]
 
+    def _is_ours(self, key: MessageKey) -> bool:
+        return (key.source, key.uidvalidity) == (self.name, self._uidvalidity)
+
     def _key(self, uid: int) -> MessageKey:
         return MessageKey(self.name, self.folder, self._uidvalidity, uid)
 
     # Reading
 
-    def _read(self, group: Sequence[Listed], cursor: Cursor) -> Batch:
+    def _batch(self, read: Iterable[RawMessage | Loss], cursor: Cursor) -> Batch:
+        read = tuple(read)
+        messages = tuple(each for each in read if isinstance(each, RawMessage))
+        losses = tuple(each for each in read if isinstance(each, Loss))
+        return Batch(messages, losses, cursor, goes_back=self._back)
+
+    def _read(self, group: Sequence[Listed]) -> list[RawMessage | Loss]:
         most = self._access.max_message_bytes
-        wanted = [m.uid for m in group if m.size <= most]
-        bodies = self._bodies(wanted)
+        wanted = {m.uid: m.size for m in group if m.size <= most}
+        bodies = self._bodies(wanted) if wanted else {}
         causes = self._causes([uid for uid in wanted if uid not in bodies])
-        messages, losses = [], []
+        read: list[RawMessage | Loss] = []
         for listed in group:
             key, body = self._key(listed.uid), bodies.get(listed.uid)
             if body is None:
-                losses.append(Loss(key, causes.get(listed.uid, "oversize"), listed.size))
+                read.append(Loss(key, causes.get(listed.uid, "oversize"), listed.size))
             elif len(body) > most:  # RFC822.SIZE is only what the server believes
-                losses.append(Loss(key, "oversize", len(body)))
+                read.append(Loss(key, "oversize", len(body)))
             else:
                 digest = hashlib.sha256(body).hexdigest()
-                messages.append(RawMessage(key, listed.received_at, digest, body))
-        return Batch(tuple(messages), tuple(losses), cursor)
+                read.append(RawMessage(key, listed.received_at, digest, body))
+        return read
 
-    def _bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
+    def _bodies(self, sizes: Mapping[int, int]) -> dict[int, bytes]:
         """The bytes of all that can be had: asked for together, then what is missing one by one."""
-        bodies = self._answered(uids) if uids else {}
+        bodies = self._answered(sizes)
+        short = {uid for uid, body in bodies.items() if self._is_short(body, sizes[uid])}
         for _ in range(_TRIES - 1):
-            missing = [uid for uid in uids if uid not in bodies]
+            missing = [uid for uid in sizes if uid not in bodies or uid in short]
             for uid in missing:
-                bodies |= self._answered([uid])
+                again = self._answered({uid: sizes[uid]})
+                bodies |= {u: max(body, bodies.get(u, b""), key=len) for u, body in again.items()}
             if len(missing) >= _ALL_REFUSED and not bodies:
                 raise SourceError(f"{self.name}: the server refuses every message asked for")
+            self._short += sum(self._is_short(bodies.get(uid, b""), sizes[uid]) for uid in short)
+            short = set()
+        # None of it may be believed where the numbers mean other mail by now.
+        self._examine_again()
         return bodies
 
-    def _answered(self, uids: Sequence[int]) -> dict[int, bytes]:
+    def _is_short(self, body: bytes, size: int) -> bool:
+        """Whether it may have been cut off; servers that miscount are believed after a while."""
+        return 0 < len(body) < size and self._short < _SHORT_AT_MOST
+
+    def _answered(self, sizes: Mapping[int, int]) -> dict[int, bytes]:
         """Bodies by UID, those that came; NIL is mail gone meanwhile, and no mail is empty."""
+        self._client.patience.expect(sum(sizes.values()))
         try:
-            answers = self._client.fetch(uids, ["BODY.PEEK[]"])
+            answers = self._client.fetch(list(sizes), ["BODY.PEEK[]"])
         except FAILURES as error:
             if says_not_now(error):
                 raise SourceError(f"{self.name}: {described(error)} while reading mail") from None
             if line_is_dead(error):
                 self._take_up(error)
             return {}
-        found = ((uid, answer.get(b"BODY[]")) for uid, answer in answers.items())
+        if self._client.renumbered_from(self._uidvalidity):
+            raise self._renumbered()
+        found = ((uid, answers[uid].get(b"BODY[]")) for uid in answers if uid in sizes)
         return {uid: body for uid, body in found if isinstance(body, bytes) and body}
 
     def _causes(self, uids: Sequence[int]) -> dict[int, Cause]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,11 +56,14 @@ class Batch:
     """Messages and losses oldest first, and where the folder stands once they are stored.
 
     Both may be empty: then only the cursor has moved, and is to be stored all the same.
+    ``goes_back`` says that the cursor is to be stored though it may stand lower than the last one
+    under the same numbering: the server has taken numbers back, and may give them out again.
     """
 
     messages: tuple[RawMessage, ...]
     losses: tuple[Loss, ...]
     cursor: Cursor
+    goes_back: bool = False
 
 
 class AccessTokens(Protocol):
@@ -82,7 +85,8 @@ class Access:
     """What reading a mailbox needs beside its name.
 
     ``user`` is the login where it differs from the address in the spec, as for shared mailboxes.
-    ``timeout_s`` bounds every single wait on the network, in seconds.
+    ``timeout_s`` bounds every single wait on the network, in seconds, and with an allowance for
+    the bytes that it brings every IMAP command as a whole.
     """
 
     password: str = field(default="", repr=False)
@@ -126,8 +130,12 @@ class Source(Protocol):
         already; those are passed over unread. At most *limit* messages and losses are given. A
         cursor that ``latest`` gave comes back in an empty first batch, so that it is stored though
         no mail comes. A batch's cursor may stand lower than *cursor* where a server has renumbered
-        the folder: mail then comes again under new keys, and its digest tells.
+        the folder: mail then comes again under new keys, and its digest tells. Where a server has
+        taken numbers back (``Batch.goes_back``), other mail may come under a key that is known.
         """
+
+    def fetch(self, keys: Iterable[MessageKey]) -> Iterator[RawMessage | Loss]:
+        """The messages behind *keys* once more, in any order: for those that were lost before."""
 
     def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:
         """Mark stored messages in the mailbox with an IMAP keyword; files are never touched."""
