@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 # imaplib gives up on a line above 1,000,000 bytes, and a UID takes up to 11 bytes of SEARCH's one.
 _UIDS_PER_SEARCH = 80_000
 _UIDS_PER_LOOK = 1_000  # messages whose size and date are asked for at a time
+_LAST_UID = 2**32 - 1  # behind it no UIDNEXT can be told
+_UNKNOWN_SIZE = 2**20  # what a message without a size may take its time for
 _TRIES = 3
 _SHORT_AT_MOST = 3  # mail shorter than its listed size, twice: such is how this server counts
 _TAKEN_UP_AT_MOST = 4  # with the first login five: providers lock accounts that log in too often
@@ -245,7 +247,7 @@ class ImapSource:
         if cursor.uidvalidity != self._uidvalidity:
             log.warning("folder renumbered by its server; reading it again from the start")
             return fresh, cursor.since
-        if 0 < self._uidnext <= cursor.uid:
+        if 0 < self._uidnext <= cursor.uid < _LAST_UID:
             log.warning("UIDNEXT went back behind the cursor; reading the folder from the start")
             self._back = True
             return fresh, cursor.since
@@ -341,7 +343,7 @@ class ImapSource:
 
     def _answered(self, sizes: Mapping[int, int]) -> dict[int, bytes]:
         """Bodies by UID, those that came; NIL is mail gone meanwhile, and no mail is empty."""
-        self._client.patience.expect(sum(sizes.values()))
+        self._client.patience.expect(sum(size or _UNKNOWN_SIZE for size in sizes.values()))
         try:
             answers = self._client.fetch(list(sizes), ["BODY.PEEK[]"])
         except FAILURES as error:

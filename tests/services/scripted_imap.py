@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 CUT = b"<cut>"  # as an answer: close the connection without a word
 STALL = b"<stall>"  # as an answer: say nothing any more
+DRIP = b"<drip>"  # before an answer: send it a byte at a time, fifty a second
 
 Answer = bytes | Callable[[str], bytes]
 
@@ -24,6 +25,50 @@ DEFAULTS: dict[str, Answer] = {
     "LIST": b'* LIST () "/" INBOX\r\n',
     "LOGOUT": b"* BYE\r\n",
 }
+
+
+def folder_answers(
+    mail: Mapping[int, bytes], *, uidvalidity: int = 7, uidnext: int | None = None
+) -> dict[str, Answer]:
+    """What a sound server answers that keeps *mail* by UID; read anew at each command."""
+
+    def opened(_: str) -> bytes:
+        following = max(mail, default=0) + 1 if uidnext is None else uidnext
+        said = (len(mail), uidvalidity, following)
+        return b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] valid\r\n* OK [UIDNEXT %d] next\r\n" % said
+
+    def search(command: str) -> bytes:
+        asked = command.rpartition(" ")[2]
+        found = sorted(mail)[:1] if asked == "1" else _asked(asked, mail)  # "1" is no UID
+        return b"* SEARCH" + b"".join(b" %d" % uid for uid in found) + b"\r\n"
+
+    def fetch(command: str) -> bytes:
+        asked = _asked(command.split()[2], mail)
+        describe = described if "RFC822.SIZE" in command else given_out
+        return b"".join(describe(uid, mail[uid]) for uid in asked)
+
+    return {"EXAMINE": opened, "SELECT": opened, "UID SEARCH": search, "UID FETCH": fetch}
+
+
+def described(uid: int, content: bytes) -> bytes:
+    date = b"17-Nov-2026 10:%02d:%02d +0100" % divmod(uid % 3600, 60)
+    values = (uid, uid, len(content), date)
+    return b'* %d FETCH (UID %d RFC822.SIZE %d INTERNALDATE "%s")\r\n' % values
+
+
+def given_out(uid: int, content: bytes) -> bytes:
+    return b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (uid, uid, len(content), content)
+
+
+def _asked(numbers: str, mail: Mapping[int, bytes]) -> list[int]:
+    """The UIDs of *mail* in a set such as ``1,3:5,7:*``; as everywhere, ``n:*`` holds the last."""
+    last = str(max(mail, default=0))
+    found: set[int] = set()
+    for part in numbers.replace("*", last).split(","):
+        low, _, high = part.partition(":")
+        first, final = sorted((int(low), int(high or low)))
+        found |= {uid for uid in mail if first <= uid <= final}
+    return sorted(found)
 
 
 @dataclass
@@ -101,7 +146,18 @@ def _converse(
                 return
             if b"TAG" not in answer:
                 answer += b"TAG OK done\r\n"
-            connection.sendall(answer.replace(b"TAG", tag.encode()))
+            answer = answer.replace(b"TAG", tag.encode())
+            if answer.startswith(DRIP):
+                _drip(connection, answer.removeprefix(DRIP), stop)
+            else:
+                connection.sendall(answer)
+
+
+def _drip(connection: socket.socket, answer: bytes, stop: threading.Event) -> None:
+    for byte in answer:
+        connection.sendall(bytes([byte]))
+        if stop.wait(0.02):
+            return
 
 
 def _bytes_of(answer: Answer, command: str) -> bytes:
