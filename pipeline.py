@@ -11,15 +11,15 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ingest.sources import Access, LoginRefusedError, Source, SourceError, open_source
 from ingest.sources import Batch as Fetched
-from ingest.sources import Source, SourceError, open_source
 from ingest.workers import Workers, collect_garbage_rarely, process_pool
 from review.commands import command_line
 from review.desk import Engine
@@ -89,6 +89,7 @@ def carry(
     limit: int | None,
     tag: str,
     start: Callable[[Source], Start],
+    stopped: Callable[[], bool],
     progress: Callable[[Tally], None],
 ) -> None:
     """Carry every new message of one connected *source* from bytes to queue, oldest first.
@@ -114,6 +115,8 @@ def carry(
             progress(tally)
             if tag and not rehearsed:
                 source.tag([raw.key for raw in batch.messages], tag)
+            if stopped():
+                return
 
 
 class _RehearsedError(Exception):
@@ -279,22 +282,29 @@ def run_sources(
     dry_run: bool = False,
     start: Callable[[Source], Start] | None = None,
     progress: Callable[[Tally], None] = lambda _: None,
+    workers: Workers[RawMessage, Read] | None = None,
+    access: Callable[[SourceSettings], Access] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[SourceReport]:
     """Carry the news of every mailbox, one after the other; a failing one holds up no other.
 
-    *start* says where to begin in a mailbox never read before; left out, the settings do.
+    *start* says where to begin in a mailbox never read before; left out, the settings do. Whoever
+    runs often keeps *workers* warm, and may end a run after any batch by *stopped*.
     """
     collect_garbage_rarely()
     # A misspelt source is found before anything is done, not after half the mailboxes are read.
-    sources = [open_source(spec.url, settings.access_to(spec)) for spec in specs]
+    access_to = access or settings.access_to
+    sources = [open_source(spec.url, access_to(spec)) for spec in specs]
     rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
     run_id = None if dry_run else store.start_run([source.name for source in sources], now)
     begin = start or (lambda _: settings.start)
     reports = []
-    with reading_workers(settings) as workers:
+    with nullcontext(workers) if workers else reading_workers(settings) as hands:
         for spec, source in zip(specs, sources, strict=True):
-            one = partial(carry, source, store, workers, rules, settings, run_id=run_id)
-            one = partial(one, limit=limit, tag=spec.tag, start=begin)
+            if stopped():
+                break
+            one = partial(carry, source, store, hands, rules, settings, run_id=run_id)
+            one = partial(one, limit=limit, tag=spec.tag, start=begin, stopped=stopped)
             reports.append(_report(source, one, progress))
     if run_id is not None:
         failed = any(report.failed for report in reports)
@@ -318,7 +328,8 @@ def _report(
     except LeaseHeldError:
         return SourceReport(source.name, stored[0], "another run is at work here; left to it")
     except SourceError as error:
-        return SourceReport(source.name, stored[0], str(error), failed=True)
+        refused = isinstance(error, LoginRefusedError)
+        return SourceReport(source.name, stored[0], str(error), failed=True, refused=refused)
     return SourceReport(source.name, stored[0])
 
 
@@ -369,4 +380,4 @@ def _batched(messages: Iterable[RawMessage], size: int) -> Iterator[tuple[RawMes
 
 def main() -> None:
     """The command line `fit-triage`; its commands are in ``review/commands.py``."""
-    command_line(Engine(run=run_sources, explain=explain, retry=retry_quarantined))
+    command_line(Engine(run_sources, explain, retry_quarantined, reading_workers))

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ingest.sources import ALLOWED_SPECS, Source, SourceError, SourceSpecError
+from ingest.sources import Source, SourceError, SourceSpecError
 from models.commands import models_app
 from review.desk import (
     LONDON,
@@ -26,11 +26,13 @@ from review.desk import (
     console,
     counting,
     import_files,
+    mailboxes,
     one_of,
     print_json,
     store_of,
 )
 from review.operations import check, health, quarantine_app, registry_app
+from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
 from store import StoreError, open_store
 from triage.records import Email
@@ -44,6 +46,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
+app.command()(watch)
 app.command()(health)
 app.command()(check)
 
@@ -92,10 +95,7 @@ def run(
 
     desk: Desk = context.obj
     settings = desk.settings(start=start)
-    specs = tuple(SourceSettings(url=url) for url in source or ()) or settings.sources
-    if not specs:
-        msg = f"no mailbox to read: give --source or `sources` in the settings; {ALLOWED_SPECS}"
-        raise SettingsError(msg)
+    specs = mailboxes(settings, source)
     with store_of(settings, scratch=dry_run) as store, counting("messages") as progress:
         reports = desk.engine.run(
             settings,

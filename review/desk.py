@@ -6,17 +6,17 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import typer
 
-from ingest.sources import Source
-from settings import Settings, SourceSettings, Start, read_settings
+from ingest.sources import ALLOWED_SPECS, Access, Source
+from settings import Settings, SettingsError, SourceSettings, Start, read_settings
 from store import ImportReport, Quarantined, Store, Tally, open_store, read_registry_file
 from triage.labels import BLOCKERS, QUEUES, STATES
 from triage.records import Email, RawMessage, Request
@@ -47,6 +47,9 @@ class Run(Protocol):
         dry_run: bool = False,
         start: Callable[[Source], Start] | None = None,
         progress: Callable[[Tally], None] = ...,
+        workers: Any = None,  # noqa: ANN401 - the engine's own, from `Engine.workers`
+        access: Callable[[SourceSettings], Access] | None = None,
+        stopped: Callable[[], bool] = ...,
     ) -> list[SourceReport]: ...
 
 
@@ -60,6 +63,7 @@ class Engine:
         Iterator[tuple[RawMessage, Email | str, tuple[Request, ...]]],
     ]
     retry: Callable[[Settings, Store, Sequence[Quarantined], datetime], Tally]
+    workers: Callable[[Settings], AbstractContextManager[Any]]  # to be kept warm between runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,15 @@ Now = Annotated[
     datetime | None, typer.Option("--now", parser=moment, metavar="ISO", help="Clock to go by.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
+
+
+def mailboxes(settings: Settings, named: Iterable[str] | None) -> tuple[SourceSettings, ...]:
+    """The mailboxes *named* on the command line, else the configured ones; at least one."""
+    specs = tuple(SourceSettings(url=url) for url in named or ()) or settings.sources
+    if not specs:
+        msg = f"no mailbox to read: give --source or `sources` in the settings; {ALLOWED_SPECS}"
+        raise SettingsError(msg)
+    return specs
 
 
 @contextmanager

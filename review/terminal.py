@@ -29,6 +29,7 @@ class SourceReport:
     tally: Tally
     problem: str = ""
     failed: bool = False
+    refused: bool = False  # user and password, or token: trying again soon would lock the account
 
 
 QUEUES: Final = ("cancellation", "referral", "enquiry")
@@ -90,6 +91,18 @@ def tally_line(tally: Tally) -> str:
     if tally.vanished:
         line += f" (and {tally.vanished} deleted before they could be read)"
     return line if tally.adds_up else line + "  DOES NOT ADD UP"
+
+
+def round_line(now: datetime, reports: Sequence[SourceReport]) -> str:
+    """What a look at the mailboxes came to, in one line for a log."""
+    line = f"{now:%Y-%m-%dT%H:%M:%SZ}  {tally_line(total(reports))}"
+    failed = sum(report.failed for report in reports)
+    left = sum(bool(report.problem) and not report.failed for report in reports)
+    if failed:
+        line += f"; {failed} of {len(reports)} mailboxes could not be read"
+    if left:
+        line += f"; {left} of {len(reports)} mailboxes left to another run"
+    return line
 
 
 def print_queues(
