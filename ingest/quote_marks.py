@@ -39,7 +39,7 @@ _VERBS = (
     r"skrev|skreiv|kirjoitti|napisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|napísal|написала?|пишет|писал|"
     r"написав|yazdı|şunu yazdı|írta|a scris|ha escrit|va escriure|je napisao|je napisal|έγραψε|"
     r"đã viết|menulis|写道|寫道|さんは書きました|のメッセージ|님이 작성|כתב|كتب|rašė|rakstīja|"
-    r"kirjutas"
+    r"kirjutas|pisze|пише|написа"
 )
 _VERB_LINE = re.compile(
     rf"(?i)(?:{_VERBS})\b ?(?:\([a-z]\))?\s*[:：]?\s*(?:[-_*]{{2,}}\s*)?[:：]?\s*$"
@@ -276,7 +276,8 @@ _MESSAGE_NOUN = (
     r"메시지)"
 )
 _DIVIDER = re.compile(
-    rf"(?i)^[>\s]*[-_=*~]{{2,}}(?![-_=*~])\s*(?:{_MESSAGE_WORDS}\s*{_MESSAGE_NOUN}|{_MESSAGE_NOUN}\s+"
+    rf"(?i)^[>\s]*[-_=*~]{{2,}}(?![-_=*~])\s*(?:{_MESSAGE_WORDS}\s*{_MESSAGE_NOUN}|"
+    rf"{_MESSAGE_NOUN}\s+"
     rf"{_MESSAGE_WORDS}|originalnachricht)\s*[-_=*~]{{2,}}\s*$"
 )
 _FORWARD = re.compile(
@@ -306,7 +307,7 @@ _VERB_ENDS = (
     "skreiv", "kirjoitti", "napisał", "napisała", "napisał(a)", "napsal", "napsala", "написал",
     "написала", "пишет", "писал", "написав", "yazdı", "írta", "scris", "escrit", "escriure",
     "napisao", "έγραψε", "viết", "menulis", "写道", "寫道", "さんは書きました", "のメッセージ",
-    "작성", "כתב", "كتب", "rašė", "rakstīja", "kirjutas",
+    "작성", "כתב", "كتب", "rašė", "rakstīja", "kirjutas", "pisze", "пише", "написа",
 )  # fmt: skip
 
 

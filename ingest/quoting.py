@@ -67,6 +67,7 @@ class _Paper:
         self.roles: list[Role] = ["new"] * len(self.lines)
         self.defects: list[str] = []
         self.looks = 0
+        self.rest_unmarked = False  # whether a quote runs to the end without ">" to tell answers by
         self.introduced = False  # whether anything a mail program writes above a quote was seen
 
     # -- quotes
@@ -96,20 +97,20 @@ class _Paper:
         self._doubt_bullets()
 
     def _doubt_bullets(self) -> None:
-        """Some people head the points of a list with ">": below "three things:" it is no quote."""
-        first = self.roles.index("quoted") if "quoted" in self.roles else 0
-        above = next((line for line in reversed(self.lines[:first]) if line.strip()), "")
-        if (
-            not self.introduced
-            and above.rstrip().endswith((":", "："))
-            and not any(
-                quote_marks.mark_at([line.lstrip("> ")], 0)
-                for line, role in zip(self.lines, self.roles, strict=True)
-                if role == "quoted"
-            )
-        ):
-            self.roles = ["new"] * len(self.lines)
+        """Doubts marked lines that nothing introduces.
+
+        Some people head the points of a list with ">": below "three things:" it is no quote.
+        """
+        if self.introduced or "quoted" not in self.roles:
+            return
+        marked = [line for line, role in zip(self.lines, self.roles, strict=True) if role != "new"]
+        if any(quote_marks.mark_at([line.lstrip("> ")], 0) for line in marked[:_MAX_LOOKS]):
+            return
+        above = [line for line in self.lines[: self.roles.index("quoted")] if line.strip()]
+        if above:
             self.defects.append("quote_doubtful")
+            if above[-1].rstrip().endswith((":", "：")):
+                self.roles = ["new"] * len(self.lines)
 
     def _is_new(self, index: int) -> bool:
         return self.roles[index] == "new"
@@ -134,6 +135,7 @@ class _Paper:
         ):
             self.defects.append("quote_doubtful")
             return mark.end
+        self.rest_unmarked = mark.kind != "forward"
         self._quote(mark.start, len(self.lines), mark.lead)
         return len(self.lines)
 
@@ -254,7 +256,7 @@ class _Paper:
             new, signature = signature, ""
         if not new and quoted:
             self.defects.append("nothing_new")
-        elif quoted and _ANSWERS_INSIDE.search(new):
+        elif self.rest_unmarked and _ANSWERS_INSIDE.search(new):
             self.defects.append("answers_may_be_inline")
         return Split(new, quoted, signature, tuple(dict.fromkeys(self.defects)))
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 _EXACT_DELIMITER = re.compile(r"^--\s*$")
 _LOOSE_DELIMITER = re.compile(r"^\s*(?:-{3,}|_{2,}|[—–]{1,3}|={3,}|\*{3,}|~{3,}|(?:- ){2,}-?)\s*$")
 _MAX_SIGNATURE_LINES = 14  # after a loose delimiter; after the exact one any number
+_MAX_PROSE_LINES = 6
 _MAX_NOTICE_LINES = 60
 _MAX_BLOCK = 8_000  # characters of a paragraph that are looked at
 
@@ -62,6 +63,12 @@ _NOTICE = re.compile(
 _ABOUT_PEOPLE = re.compile(
     r"(?i)\b(?:i|i['’](?:m|ve|d|ll)|she|he|her|him|his|hers|my|me|client|clients|cancel|refer|"
     r"HT-?\d+)\b"
+)
+# What a request may turn on: a line with one of these is never signature for being under "-- ".
+_DECIDES = re.compile(
+    r"(?i)\b(?:she|he|her|hers|him|his|they|them|their|client\w*|cancel\w*|refer\w*|told|tell\w*|"
+    r"spoke|agreed?s?|inform\w*|discuss\w*|suicid\w*|harm|risk|HT-?\s?\d+|\d{6}|please (?!note|"
+    r"consider)\w+)\b"
 )
 _MOBILE = re.compile(
     r"(?i)^\W{0,3}(?:sent|written|posted) (?:wirelessly )?(?:from|via|with|on|using) "
@@ -187,10 +194,17 @@ def _delimiter(lines: Sequence[str], lowest: int, end: int) -> tuple[int | None,
         if not exact and not _LOOSE_DELIMITER.match(lines[index]):
             continue
         rest = [lines[i] for i in filled[place + 1 :]]
-        if may_be_signature(rest) and (exact or _has_evidence(rest) or _few_short(rest)):
+        if exact and (may_be_signature(rest) or _decides_nothing(rest)):
+            return index, False
+        if may_be_signature(rest) and (_has_evidence(rest) or _few_short(rest)):
             return index, False
         doubtful = doubtful or exact
     return None, doubtful
+
+
+def _decides_nothing(block: Sequence[str]) -> bool:
+    """A few lines under "-- " whose prose is of the "I do not work on Fridays" kind."""
+    return len(block) <= _MAX_PROSE_LINES and not any(_DECIDES.search(line) for line in block)
 
 
 def _last_filled(lines: Sequence[str], lowest: int, end: int) -> list[int]:

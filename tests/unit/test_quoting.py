@@ -248,3 +248,17 @@ def test_no_evidence_in_the_corpus_is_thrown_away():
                 lost.append(record["id"])
 
     assert lost == []
+
+
+def test_office_hours_under_the_signature_delimiter_are_signature():
+    parts = split("Please cancel.\n\n-- \nAnn Lee\nI do not check email between sessions.")
+
+    assert parts.new_text == "Please cancel."
+    assert parts.defects == ()
+
+
+def test_a_request_under_the_signature_delimiter_is_new_and_doubted():
+    parts = split("Please cancel.\n\n-- \nAnn Lee\nPS: I told her on Sunday that we stop.")
+
+    assert "I told her on Sunday" in parts.new_text
+    assert parts.defects == ("signature_doubtful",)
