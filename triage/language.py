@@ -29,7 +29,7 @@ _LOOKALIKES = dict(
     )
 )
 _PLAIN = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
-_PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".", "\r": " ", "\t": " "}
+_PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".", "\t": " "}
 _PLAIN |= {"•": "*", "·": "*", "●": "*", "▪": "*", "◦": "*", "‣": "*", "\x0b": "\n", "\x0c": "\n"}
 _PLAIN |= {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
 
@@ -68,12 +68,10 @@ def _plain(character: str) -> str | None:
     category = unicodedata.category(character)
     if category == "Nd":
         return str(unicodedata.digit(character))
-    if category in {"Cf", "Mn", "Me"}:
+    if character == "\r" or category in {"Cf", "Mn", "Me"}:
         return None
-    if category == "Zs":
-        return " "
-    if category == "Pd":
-        return "-"
+    if category in {"Zs", "Pd"}:
+        return " " if category == "Zs" else "-"
     compatible = unicodedata.normalize("NFKC", character)
     return compatible if len(compatible) == 1 else character
 
@@ -100,8 +98,8 @@ def fold(text: str) -> Folded:
 
     Line breaks that a mail program put into a running sentence become spaces.
     """
-    if text.isascii():
-        plain, origin = text.replace("\r", " ").replace("\t", " "), None
+    if text.isascii() and "\r" not in text:
+        plain, origin = text.replace("\t", " "), None
     else:
         plain = text.translate(_FOLDING)
         origin = None
@@ -200,7 +198,7 @@ class Language:
         self.names = _name_words(lexicon, patterns)
         self._matcher = PhraseMatcher(self._nlp.vocab, attr="LOWER")
         for key, phrases in _phrase_table(lexicon, patterns).items():
-            self._matcher.add(key, [self._nlp.make_doc(fold(p).text) for p in phrases])
+            self._matcher.add(key, [self._nlp.make_doc(fold(p).text.lower()) for p in phrases])
 
     def doc(self, text: str) -> Doc:
         """*text* folded, tokenised, with sentence boundaries set; offsets are those of the
@@ -253,7 +251,7 @@ class Language:
                 start, end = plain.place(first, last)
                 text = plain.text[first:last].replace("\n", " ")
                 sentences.append(Sentence(part, start, end, text, len(sentences), first, last))
-            for key, first, last in self.phrases(self._nlp.make_doc(plain.text)):
+            for key, first, last in self.phrases(self._nlp.make_doc(_lower(plain.text))):
                 at = base + max(bisect_right(starts[part][1], first) - 1, 0)
                 hits.append(PhraseHit(key, part, first, last, at, plain.text[first:last]))
         folded["quoted_text"] = fold(email.quoted_text[:_LONGEST])
@@ -300,6 +298,12 @@ def _name_words(
         | words
         | {"common": frozenset(common)}
     )
+
+
+def _lower(text: str) -> str:
+    """Lower case, so that "CAN'T" falls into the words that "can't" does; of the same length."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text
 
 
 def split(text: str) -> list[tuple[int, int]]:
