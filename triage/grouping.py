@@ -74,6 +74,7 @@ _ASIDE_OPENS = re.compile(
 _CLIENT = re.compile(r"\b(?:s?he|him|hers?|his|they|them|their|clients?|gp|saq)\b", re.IGNORECASE)
 #: A name less sure than this opens no topic by itself; it may be a place.
 _SURE_NAME: Final = 0.58
+_SIGNATURE: Final = 24  # characters
 _OPENING: Final = 34  # characters from the start of a block within which a name opens a topic
 
 
@@ -196,7 +197,7 @@ def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             blocks.append(_Block(tuple(current), new_paragraph, marked))
             current = []
         if not current:
-            new_paragraph, marked = breaks, opens
+            new_paragraph, marked = breaks, opens and s.text[0] not in "-*"
         current.append(s)
         previous_end = s.last
     if current:
@@ -249,9 +250,9 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             topics[-1].names += [name] if name else []
         seen_ids.update(new_ids)
         seen_names.update(m.value for m in here if m.label == "client_ref")
-    topics = _with_subject(reading, mentions, topics)
     if topics and all(t.aside for t in topics):
         topics = _with_rest(reading, mentions, topics, several=several)
+    topics = _with_subject(reading, mentions, topics)
     with_ids = [t for t in topics if t.ids]
     if len(with_ids) > 1:  # a name in the opening, before the list, is somebody else's
         first = topics.index(with_ids[0])
@@ -266,7 +267,11 @@ def _with_subject(
     subject = _ids(m for m in mentions if m.span.part == "subject")
     text = set(_ids(m for m in mentions if m.span.part == "new_text"))
     alone = [i for i in dict.fromkeys(subject) if i not in text]
-    if not alone or not text or not topics:
+    if not alone or not topics:
+        return topics
+    if not text:
+        fit = next((t for t in topics if not t.aside and not t.dropped), topics[0])
+        fit.ids += alone
         return topics
     first = next((s.index for s in reading.sentences if s.part == "new_text"), 0)
     if topics[0].sentence > first:
@@ -308,6 +313,8 @@ def _opening_name(
     if not several and not block.marked:
         return None
     first = block.sentences[0]
+    if block.sentences[-1].last - first.last < _SIGNATURE and len(first.text) < _SIGNATURE:
+        return None  # a name alone signs the mail
     reach = _OPENING if not block.marked else 2 * _OPENING
     for m in sorted(here, key=lambda m: m.span.start):
         if m.label != "client_ref" or m.value in seen or "handle" in m.flags:
