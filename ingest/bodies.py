@@ -1,8 +1,7 @@
 """The body of a message: its text, its HTML where there is no text, and its attachments.
 
 Works on the tree that the standard library's bytes parser builds, with accessors of its own that
-never raise. Attachments are named, typed and measured; their content is never decoded but for the
-first bytes, which tell the type.
+never raise.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
 
-from ingest import charset, html, transfer
+from ingest import attachments, charset, html, transfer
 from ingest.limits import MAX_DEPTH, MAX_PARTS, UnreadableEmailError
 from triage.records import Attachment
 
@@ -33,31 +32,6 @@ _PGP_HEAD = re.compile(
     r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z-]{1,30}: ?[^\n]{0,200}\n){0,10}\n?"
 )
 _PARAMETER = re.compile(r"(?i);\s*([a-z-]+)\*?\d*\*?\s*=\s*(?:\"([^\"]*)\"|([^\s;]+))")
-
-# First bytes that tell a type more surely than its label does.
-_MAGIC = (
-    (b"%PDF-", "application/pdf"),
-    (b"\x89PNG\r\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"{\\rtf", "application/rtf"),
-    (b"\xd0\xcf\x11\xe0", "application/x-ole-storage"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"Rar!", "application/vnd.rar"),
-    (b"7z\xbc\xaf", "application/x-7z-compressed"),
-    (b"\x1f\x8b", "application/gzip"),
-    (b"MZ", "application/vnd.microsoft.portable-executable"),
-    (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
-    (b"BEGIN:VCALENDAR", "text/calendar"),
-    (b"BEGIN:VCARD", "text/vcard"),
-    (b"ID3", "audio/mpeg"),
-    (b"<svg", "image/svg+xml"),
-)
-# Containers whose magic is only that of their wrapping: a more exact label is believed.
-_WRAPPED = {
-    "application/zip": ("officedocument", "opendocument", "epub", "zip", "java-archive"),
-    "application/x-ole-storage": ("msword", "ms-", "outlook"),
-}
 
 
 @dataclass(slots=True)
@@ -107,7 +81,7 @@ def _outside_parts(message: Message) -> str:
         return ""
     around = [getattr(message, name) or "" for name in ("preamble", "epilogue")]
     kept = [text for text in around if text.strip() and not _BOILERPLATE.search(text)]
-    return charset.decode(_bytes("\n".join(kept)))[0].strip() if kept else ""
+    return charset.decode(transfer.as_bytes("\n".join(kept)))[0].strip() if kept else ""
 
 
 def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
@@ -125,8 +99,8 @@ def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
         body.types.append(kind)
         if part is message and kind in {"text/plain", "text/html"}:
             # The whole message is this text, whatever its label says about showing it.
-            if _is_attached(part) and filename(part):
-                body.attachments.append(_attachment(part, kind, body))
+            if _is_attached(part) and attachments.filename(part):
+                _list(part, kind, body)
             yield _Piece("html" if kind == "text/html" else "plain", part, 0)
         elif kind.startswith("multipart/") and not _is_attached(part):
             group = seen if kind == "multipart/alternative" else alternative
@@ -137,24 +111,30 @@ def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
             else:
                 stack.extend((child, depth + 1, group) for child in reversed(children))
         elif (role := _role(part, kind, first=not texts)) == "attachment":
-            body.attachments.append(_attachment(part, kind, body))
+            _list(part, kind, body)
         else:
             texts += role != "other" and _says_something(part)
             yield _Piece(role, part, alternative)
 
 
+def _list(part: Message, kind: str, body: Body) -> None:
+    attachment, odd = attachments.listed(part, kind)
+    body.attachments.append(attachment)
+    body.defects.extend(odd)
+
+
 def _children(part: Message, body: Body) -> list[Message] | None:
     """The parts of a multipart; inferred where the boundary was lost; None where there are none."""
-    payload = _payload(part)
+    payload = transfer.payload_of(part)
     if isinstance(payload, list):
         return [child for child in payload if isinstance(child, Message)]
     found = _BOUNDARY_LINE.search(payload) if isinstance(payload, str) else None
     if found is None or not isinstance(payload, str):
         body.defects.append("multipart_without_parts")
         return None
-    boundary = _bytes(found[1].removesuffix("--"))
+    boundary = transfer.as_bytes(found[1].removesuffix("--"))
     rebuilt = b'Content-Type: multipart/mixed; boundary="' + boundary.replace(b'"', b"") + b'"\n\n'
-    inner = BytesParser().parsebytes(rebuilt + _bytes(payload)).get_payload()
+    inner = BytesParser().parsebytes(rebuilt + transfer.as_bytes(payload)).get_payload()
     if not isinstance(inner, list):
         body.defects.append("multipart_without_parts")
         return None
@@ -163,7 +143,7 @@ def _children(part: Message, body: Body) -> list[Message] | None:
 
 
 def _says_something(part: Message) -> bool:
-    payload = _payload(part)
+    payload = transfer.payload_of(part)
     return isinstance(payload, str) and not payload[:2_000].isspace() and bool(payload)
 
 
@@ -174,7 +154,7 @@ def _role(part: Message, kind: str, *, first: bool) -> str:
     """
     if _is_attached(part) or not kind.startswith("text/"):
         return "attachment"
-    named = bool(filename(part))
+    named = bool(attachments.filename(part))
     shown = first or str(part.get("content-disposition", "")).lower().startswith("inline")
     if kind in {"text/plain", "text/html"}:
         role = "html" if kind == "text/html" else "plain"
@@ -280,8 +260,8 @@ def _cleaned(rendered: html.Rendered, body: Body) -> html.Rendered:
 
 
 def _text_of(part: Message, body: Body) -> str:
-    payload = _payload(part)
-    data = _bytes(payload) if isinstance(payload, str) else b""
+    payload = transfer.payload_of(part)
+    data = transfer.as_bytes(payload) if isinstance(payload, str) else b""
     encoding = str(part.get("content-transfer-encoding", ""))
     if encoding:
         data, repairs = transfer.undo(data, encoding)
@@ -302,26 +282,13 @@ def _declared_charset(part: Message) -> str:
     return named[1].split("'")[0] if named else ""
 
 
-def _payload(part: Message) -> object:
-    """The payload as parsed: parts, or text with its 8-bit bytes as surrogates.
-
-    ``get_payload`` would decode those with the declared charset, replacing what that cannot read.
-    """
-    return vars(part).get("_payload")
-
-
-def _bytes(payload: str) -> bytes:
-    try:
-        return payload.encode("ascii", "surrogateescape")
-    except UnicodeEncodeError:
-        return payload.encode("utf-8", "surrogatepass")
-
-
 def _without_uuencoded(text: str, body: Body) -> str:
     blocks, around = transfer.uuencoded(text.encode("utf-8", "surrogateescape"))
     for name, content in blocks:
         body.attachments.append(
-            Attachment(charset.clean_line(name)[0], sniffed(content[:64], ""), len(content))
+            Attachment(
+                charset.clean_line(name)[0], attachments.sniffed(content[:64], ""), len(content)
+            )
         )
         body.defects.append("uuencoded_file")
     return around.decode("utf-8", "replace") if blocks else text
@@ -345,81 +312,3 @@ def unflowed(text: str, *, joins: bool = False) -> str:
             paragraphs.append([">" * depth + (" " if depth else "") + kept])
         open_depth = depth if flows else -1
     return "\n".join("".join(pieces) for pieces in paragraphs)
-
-
-_NAME_AS_WRITTEN = re.compile(
-    r"(?i)(?:file)?name\*?=\s*(?:\"([^\"\r\n]{1,300})|([^\";\r\n]{1,300}))"
-)
-
-
-def filename(part: Message) -> str:
-    """The name a part goes by, decoded and on one line; "" where it has none."""
-    try:
-        name = part.get_filename() or ""
-    except (ValueError, TypeError, LookupError, AttributeError, UnicodeError):
-        name = "\ufffd"
-    if "\ufffd" in name:  # raw 8-bit or broken RFC 2231: the bytes as written say more
-        raw = {key.lower(): str(value) for key, value in part.raw_items()}
-        for field_name in ("content-disposition", "content-type"):
-            if found := _NAME_AS_WRITTEN.search(raw.get(field_name, "")):
-                name = found[1] or found[2]
-                break
-    decoded, _ = charset.decode_header(str(name))
-    return charset.clean_line(decoded)[0][:255]
-
-
-def _attachment(part: Message, kind: str, body: Body) -> Attachment:
-    if kind.startswith("message/") or part.is_multipart():
-        body.defects.extend(["nested_message"] if kind == "message/rfc822" else [])
-        return Attachment(
-            filename(part) or _subject_inside(part) or "unnamed", kind, _nested_size(part)
-        )
-    payload = _payload(part)
-    data = _bytes(payload) if isinstance(payload, str) else b""
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
-    if encoding == "base64":
-        start, size = transfer.base64_bytes(data[:120])[0], _base64_size(data)
-    else:
-        content, _ = transfer.undo(data, encoding)
-        start, size = content[:64], len(content)
-    found = sniffed(start, kind)
-    if found == "application/ms-tnef":
-        body.defects.append("tnef_attachment")
-    return Attachment(filename(part) or "unnamed", found, size)
-
-
-def sniffed(start: bytes, declared: str) -> str:
-    """The type that the first bytes show, else the declared one."""
-    head = start.lstrip(b" \r\n\t\xef\xbb\xbf") if start[:1] in b" \r\n\t\xef" else start
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            exact = any(word in declared for word in _WRAPPED.get(kind, ()))
-            return declared if exact else kind
-    return declared or "application/octet-stream"
-
-
-def _base64_size(data: bytes) -> int:
-    blanks = sum(data.count(blank) for blank in (b"\n", b"\r", b" ", b"\t"))
-    padding = data[-8:].count(b"=")
-    return max(0, (len(data) - blanks) * 3 // 4 - padding)
-
-
-def _nested_size(part: Message) -> int:
-    size, stack = 0, [part]
-    while stack:
-        message = stack.pop()
-        size += sum(len(name) + len(str(value)) + 4 for name, value in message.raw_items())
-        payload = _payload(message)
-        if isinstance(payload, list):
-            stack.extend(child for child in payload if isinstance(child, Message))
-        elif isinstance(payload, str):
-            size += len(payload)
-    return size
-
-
-def _subject_inside(part: Message) -> str:
-    payload = _payload(part)
-    inner = payload[0] if isinstance(payload, list) and payload else None
-    if not isinstance(inner, Message) or "subject" not in inner:
-        return ""
-    return charset.clean_line(charset.decode_header(str(inner["subject"]))[0])[0][:255]

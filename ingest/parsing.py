@@ -45,7 +45,7 @@ def parse(
     Raises ``UnreadableEmailError``, with a cause, and nothing else, whatever the bytes.
     """
     try:
-        return _parse(raw, authserv_id, check_dkim=check_dkim, dnsfunc=dnsfunc)
+        return _parse(raw, _Judge(authserv_id, check_dkim, dnsfunc))
     except UnreadableEmailError:
         raise
     except Exception:  # noqa: BLE001 - a poison message must not hold up the mail behind it
@@ -53,9 +53,7 @@ def parse(
         raise UnreadableEmailError("parser_failed") from None
 
 
-def _parse(
-    raw: RawMessage, authserv_id: str, *, check_dkim: bool, dnsfunc: DnsLookup | None
-) -> Email:
+def _parse(raw: RawMessage, judge: _Judge) -> Email:
     source = normalised(raw.content)
     check_structure(source.content)
     message = BytesParser().parsebytes(source.content)
@@ -68,20 +66,13 @@ def _parse(
     )
     if not (body.text.strip() or subject or body.attachments):
         raise UnreadableEmailError("nothing_to_read")
-    sender = people.sender.email
-    verdict = authentication.authenticate(
-        fields, sender, authserv_id, (*source.ambiguous, *people.doubts)
-    )
-    if check_dkim and not verdict.passed and not source.ambiguous and not people.doubts:
-        verdict = _own_check(verdict, raw.content, sender, dnsfunc)
-    message_id = fields.ids("message-id")[:1]
     found = [*source.defects, *people.defects, *body.defects, *split.defects]
     return Email(
-        message_id=message_id[0] if message_id else f"<{raw.digest}@digest.invalid>",
+        message_id=_message_id(fields, raw),
         sender=people.sender,
         reply_to=people.reply_to,
         recipients=people.recipients,
-        authentication=verdict,
+        authentication=judge(raw, fields, people.sender.email, (*source.ambiguous, *people.doubts)),
         sent_at=headers.sent_at(fields, raw.received_at.astimezone(UTC)),
         subject=subject,
         new_text=split.new_text,
@@ -90,22 +81,37 @@ def _parse(
         attachments=tuple(body.attachments),
         in_reply_to=next(iter(fields.ids("in-reply-to")), ""),
         references=fields.ids("references"),
-        automatic=automatic.reason(fields, sender, subject, body.types),
-        defects=tuple(
-            dict.fromkeys(
-                [*found, *fields.defects, *(() if message_id else ["message_id_missing"])]
-            )
-        ),
+        automatic=automatic.reason(fields, people.sender.email, subject, body.types),
+        defects=tuple(dict.fromkeys([*found, *fields.defects])),
     )
 
 
-def _own_check(
-    verdict: Authentication, content: bytes, sender: str, dnsfunc: DnsLookup | None
-) -> Authentication:
-    own = authentication.dkim_check(content, sender, dnsfunc)
-    if own.passed:
-        return own
-    return Authentication(passed=False, reason=f"{verdict.reason}; {own.reason}")
+def _message_id(fields: Headers, raw: RawMessage) -> str:
+    stated = fields.ids("message-id")[:1]
+    if stated:
+        return stated[0]
+    fields.defects.append("message_id_missing")
+    return f"<{raw.digest}@digest.invalid>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Whom to ask about the sender."""
+
+    authserv_id: str
+    checks_dkim: bool
+    dnsfunc: DnsLookup | None
+
+    def __call__(
+        self, raw: RawMessage, fields: Headers, sender: str, doubts: tuple[str, ...]
+    ) -> Authentication:
+        verdict = authentication.authenticate(fields, sender, self.authserv_id, doubts)
+        if verdict.passed or doubts or not self.checks_dkim:
+            return verdict
+        own = authentication.dkim_check(raw.content, sender, self.dnsfunc)
+        if own.passed:
+            return own
+        return Authentication(passed=False, reason=f"{verdict.reason}; {own.reason}")
 
 
 @dataclass(frozen=True, slots=True)

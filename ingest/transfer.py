@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import binascii
 import re
+from email.message import Message
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _UU_BEGIN = re.compile(rb"(?m)^begin[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,255}?)[ \t]*\r?$")
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,90}")
+
+
+def payload_of(part: Message) -> object:
+    """The payload as parsed: parts, or text with its 8-bit bytes as surrogates.
+
+    ``get_payload`` would decode those with the declared charset, replacing what that cannot read.
+    """
+    return vars(part).get("_payload")
+
+
+def as_bytes(payload: str) -> bytes:
+    """The bytes behind text whose 8-bit bytes are surrogates."""
+    try:
+        return payload.encode("ascii", "surrogateescape")
+    except UnicodeEncodeError:
+        return payload.encode("utf-8", "surrogatepass")
 
 
 def undo(data: bytes, encoding: str) -> tuple[bytes, tuple[str, ...]]:

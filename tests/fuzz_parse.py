@@ -101,7 +101,7 @@ def _mutate(data: bytearray, rng: random.Random, pool: list[bytes]) -> None:
 
 
 def attempt(content: bytes, tally: Tally) -> None:
-    from ingest.parsing import UnreadableEmailError, _parse
+    from ingest.parsing import UnreadableEmailError, _Judge, _parse
     from triage.records import MessageKey, RawMessage
 
     raw = RawMessage(
@@ -113,7 +113,7 @@ def attempt(content: bytes, tally: Tally) -> None:
     started = time.process_time()
     try:
         # The inner step: what ``parse`` would fold into "parser_failed" is a finding here.
-        email = _parse(raw, "mx.example", check_dkim=False, dnsfunc=None)
+        email = _parse(raw, _Judge("mx.example", checks_dkim=False, dnsfunc=None))
         tally.outcomes["parsed"] += 1
         problem = check(email)
         if problem:
