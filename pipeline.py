@@ -15,10 +15,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from ingest.sources import Access, LoginRefusedError, Source, SourceError, open_source
+from ingest.sources import Access, LoginRefusedError, Loss, Source, SourceError, open_source
 from ingest.sources import Batch as Fetched
 from ingest.workers import Workers, collect_garbage_rarely, process_pool
 from review.commands import command_line
@@ -155,14 +155,18 @@ def record(batch: Fetched, readings: Sequence[Read], memory: Batch, rules: Rules
     for raw, read in zip(batch.messages, readings, strict=True):
         tally = tally + record_message(raw, read, memory, rules)
     for loss in batch.losses:
-        if loss.cause == "vanished":
-            memory.vanished(loss.key)
-            tally = tally + Tally(vanished=1)
-        else:
-            memory.quarantine(loss.key, "", loss.cause)
-            tally = tally + Tally(fetched=1, quarantined=1)
-    memory.advance(batch.cursor)
+        tally = tally + record_loss(loss, memory)
+    memory.advance(batch.cursor, back=batch.goes_back)
     return tally
+
+
+def record_loss(loss: Loss, memory: Batch) -> Tally:
+    """One message into the batch whose bytes could not be had."""
+    if loss.cause == "vanished":
+        memory.vanished(loss.key)
+        return Tally(vanished=1)
+    memory.quarantine(loss.key, "", loss.cause)
+    return Tally(fetched=1, quarantined=1)
 
 
 def record_message(
@@ -343,19 +347,49 @@ def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:
 def retry_quarantined(
     settings: Settings, store: Store, chosen: Sequence[Quarantined], now: datetime
 ) -> Tally:
-    """Read messages in quarantine again, from the bytes kept; what succeeds is queued."""
+    """Read messages in quarantine again; what succeeds is queued.
+
+    They are read from the bytes kept, and those that were never had from their mailboxes. Raises
+    ``SourceError`` for the first mailbox that cannot be reached, when all others are done.
+    """
     rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
     tally = Tally()
     with reading_workers(settings) as workers:
-        for kept in chosen:
-            content = store.raw(kept.digest)
-            if content is None:
-                continue
-            raw = RawMessage(kept.key, kept.received_at or now, kept.digest, content)
-            [read] = workers.start([raw])()
+        for found in chain(_kept(store, chosen, now), _had_now(settings, store, chosen)):
+            read = workers.start([found])() if isinstance(found, RawMessage) else []
             with store.batch(now=now, actor="retry") as memory:
-                tally = tally + record_message(raw, read, memory, rules, again=True)
+                if isinstance(found, RawMessage):
+                    tally = tally + record_message(found, read[0], memory, rules, again=True)
+                else:
+                    tally = tally + record_loss(found, memory)
     return tally
+
+
+def _kept(store: Store, chosen: Sequence[Quarantined], now: datetime) -> Iterator[RawMessage]:
+    for one in chosen:
+        content = store.raw(one.digest)
+        if content is not None:
+            yield RawMessage(one.key, one.received_at or now, one.digest, content)
+
+
+def _had_now(
+    settings: Settings, store: Store, chosen: Sequence[Quarantined]
+) -> Iterator[RawMessage | Loss]:
+    """What was too large or not given out, asked for once more where it lies."""
+    failures = []
+    for spec in settings.sources:
+        source = open_source(spec.url, settings.access_to(spec))
+        place = (source.name, source.folder)
+        lost = [k.key for k in chosen if not k.digest and (k.key.source, k.key.folder) == place]
+        try:
+            with source if lost else nullcontext():
+                for found in source.fetch(lost):
+                    store.keep_raw([found] if isinstance(found, RawMessage) else [])
+                    yield found
+        except SourceError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def explain(

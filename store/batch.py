@@ -122,6 +122,7 @@ class Batch:
         """
         self._look_up([digest])
         if self._is_stored[digest]:
+            self._leaves_quarantine(key, digest)
             self.already_known(key, digest)
             return ()
         outcomes = tuple(Outcome(*outcome) for outcome in outcomes)
@@ -139,6 +140,7 @@ class Batch:
 
     def vanished(self, key: MessageKey, why: str = "vanished") -> None:
         """Put *key* behind us though its bytes were never had: it was deleted before we came."""
+        self._leaves_quarantine(key)
         self._rows.places.append((key, "", why))
         self._tell("vanished", why=why, uid=key.uid, uidvalidity=key.uidvalidity)
 
@@ -147,6 +149,8 @@ class Batch:
 
         *digest* is "" for a message whose bytes could not be had.
         """
+        if digest:
+            self._leaves_quarantine(key)  # lost before, unreadable now
         number = self._quarantine_number(key, digest)
         self._tell("quarantined" if number is None else "retry_failed", digest=digest, cause=cause)
         row = {"cause": cause, "detail": detail, "tried_at": self._now}
@@ -168,12 +172,15 @@ class Batch:
                 **row,
             }
 
-    def advance(self, cursor: Cursor) -> None:
-        """Move the folder's cursor; under one UIDVALIDITY it never goes back."""
-        self._rows.cursors[cursor.source, cursor.folder] = cursor
+    def advance(self, cursor: Cursor, *, back: bool = False) -> None:
+        """Move the folder's cursor; under one UIDVALIDITY *back* only where so told."""
+        self._rows.cursors[cursor.source, cursor.folder] = (cursor, back)
 
     def flush(self) -> None:
         """Write all that was collected; called once, by the end of the batch."""
+        for key, before, digest in self._rows.taken_places(self._connection):
+            uid = {"uid": key.uid, "uidvalidity": key.uidvalidity}
+            self._tell("uid_reused", before=before, digest=digest, **uid)
         self._rows.write(self._connection, self._run_id)
         turn = self._turn
         self._connection.execute(
@@ -208,7 +215,7 @@ class Batch:
             self._lost_places()[key] = self._turn.quarantine_id
         return self._turn.quarantine_id
 
-    def _leaves_quarantine(self, key: MessageKey, digest: str) -> bool:
+    def _leaves_quarantine(self, key: MessageKey, digest: str = "") -> bool:
         number = self._set_aside.pop(digest, None) or self._lost_places().pop(key, None)
         if number is None:
             return False

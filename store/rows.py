@@ -64,6 +64,28 @@ def folder_ids(
     return {name: found[there] for name, there in cleaned.items() if there in found}
 
 
+def digests_at(connection: Connection, keys: Iterable[MessageKey]) -> dict[MessageKey, str]:
+    """What was found at those of *keys* that are behind us; "" where no bytes were ever had."""
+    wanted = list(keys)
+    names = {(key.source, key.folder) for key in wanted}
+    numbers = folder_ids(connection, names, create=False)
+    asked: dict[tuple[int, int], dict[int, MessageKey]] = {}
+    for key in wanted:
+        if number := numbers.get((key.source, key.folder)):
+            asked.setdefault((number, key.uidvalidity), {})[key.uid] = key
+    found: dict[MessageKey, str] = {}
+    for (number, uidvalidity), by_uid in asked.items():
+        uids = sorted(by_uid)
+        for start in range(0, len(uids), AT_ONCE):
+            query = select(places.c.uid, places.c.digest).where(
+                places.c.folder_id == number,
+                places.c.uidvalidity == uidvalidity,
+                places.c.uid.in_(uids[start : start + AT_ONCE]),
+            )
+            found.update((by_uid[uid], digest) for uid, digest in connection.execute(query))
+    return found
+
+
 def set_aside(connection: Connection, digests: Sequence[str]) -> dict[str, int]:
     """The quarantine numbers of those of *digests* that are there."""
     found: dict[str, int] = {}
@@ -98,7 +120,17 @@ class Rows:
     quarantined: dict[int, _Row] = field(default_factory=dict)
     requarantined: dict[int, _Row] = field(default_factory=dict)
     released: list[int] = field(default_factory=list)
-    cursors: dict[tuple[str, str], Cursor] = field(default_factory=dict)
+    # Where each folder stands now, and whether that may be lower than before.
+    cursors: dict[tuple[str, str], tuple[Cursor, bool]] = field(default_factory=dict)
+
+    def taken_places(self, connection: Connection) -> list[tuple[MessageKey, str, str]]:
+        """Keys under which other mail is behind us, with its digest and the new one.
+
+        A server has given a number out twice; its former place stays as it was first told.
+        """
+        new = {key: digest for key, digest, _ in self.places if digest}
+        before = digests_at(connection, new)
+        return [(key, was, new[key]) for key, was in before.items() if was not in {"", new[key]}]
 
     def write(self, connection: Connection, run_id: int | None) -> None:
         self._write_quarantine(connection)
@@ -127,10 +159,13 @@ class Rows:
             for key, digest, outcome in self.places
         ]
         if rows:
-            # A place that is behind us already stays as it was first told.
+            # A place that is behind us already stays as it was first told, unless no bytes were
+            # had then.
             connection.execute(insert_new(connection, places), rows)
-        for name, cursor in self.cursors.items():
-            _advance(connection, numbers[name], cursor)
+            if self.released:
+                _fill_places(connection, rows)
+        for name, (cursor, back) in self.cursors.items():
+            _advance(connection, numbers[name], cursor, back=back)
 
     def _write_quarantine(self, connection: Connection) -> None:
         if self.released:
@@ -172,12 +207,24 @@ def _change_quarantine() -> Update:
     )
 
 
-def _advance(connection: Connection, number: int, cursor: Cursor) -> None:
+def _fill_places(connection: Connection, rows: Iterable[_Row]) -> None:
+    """Say what was found where no bytes were had before."""
+    for row in rows:
+        if row["digest"]:
+            place = [places.c[name] == row[name] for name in ("folder_id", "uidvalidity", "uid")]
+            connection.execute(
+                update(places)
+                .where(*place, places.c.digest == "")
+                .values(digest=row["digest"], outcome=row["outcome"])
+            )
+
+
+def _advance(connection: Connection, number: int, cursor: Cursor, *, back: bool) -> None:
     found = connection.execute(
         select(folders.c.uidvalidity, folders.c.uid).where(folders.c.id == number)
     ).one()
     uid = cursor.uid
-    if found.uidvalidity == cursor.uidvalidity:
+    if found.uidvalidity == cursor.uidvalidity and not back:
         uid = max(uid, found.uid)
     connection.execute(
         update(folders)

@@ -34,12 +34,11 @@ from store.queue import (
     stored_message,
 )
 from store.registry import ImportReport, Kind, RegistryFile, import_rows
-from store.rows import AT_ONCE, folder_ids, present
+from store.rows import digests_at, present
 from store.runs import Counts, Run, Tally, counts, run_from
 from store.schema import (
     folders,
     messages,
-    places,
     quarantine,
     raws,
     registry_imports,
@@ -133,25 +132,8 @@ class Store:
 
     def known(self, keys: Iterable[MessageKey]) -> set[MessageKey]:
         """Those of *keys* that are behind us."""
-        wanted = list(keys)
         with self._database.reading() as connection:
-            names = {(key.source, key.folder) for key in wanted}
-            numbers = folder_ids(connection, names, create=False)
-            asked: dict[tuple[int, int], dict[int, MessageKey]] = {}
-            for key in wanted:
-                if number := numbers.get((key.source, key.folder)):
-                    asked.setdefault((number, key.uidvalidity), {})[key.uid] = key
-            found: set[MessageKey] = set()
-            for (number, uidvalidity), by_uid in asked.items():
-                uids = sorted(by_uid)
-                for start in range(0, len(uids), AT_ONCE):
-                    query = select(places.c.uid).where(
-                        places.c.folder_id == number,
-                        places.c.uidvalidity == uidvalidity,
-                        places.c.uid.in_(uids[start : start + AT_ONCE]),
-                    )
-                    found.update(by_uid[uid] for uid in connection.scalars(query))
-        return found
+            return set(digests_at(connection, keys))
 
     def same_mail(self, digests: Iterable[str]) -> set[str]:
         """Those of *digests* that are messages or in quarantine: not to be read again."""

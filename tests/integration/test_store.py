@@ -1,5 +1,6 @@
 """What the store promises, on both databases."""
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +33,11 @@ def store(store_url: str) -> Iterator[Store]:
 def rows_of(store: Store, table: str) -> int:
     with store._database.reading() as connection:
         return connection.scalar(text(f"SELECT count(*) FROM {table}"))
+
+
+def all_rows(store: Store, table: str) -> list:
+    with store._database.reading() as connection:
+        return connection.execute(text(f"SELECT * FROM {table}")).all()
 
 
 def test_raw_bytes_come_back_as_served_and_are_kept_once(store: Store) -> None:
@@ -140,6 +146,64 @@ def test_the_cursor_never_goes_back_under_one_uidvalidity(store: Store) -> None:
     with store.batch(now=NOW) as batch:
         batch.advance(Cursor(SOURCE, "INBOX", 8, 4))
     assert store.cursor(SOURCE, "INBOX") == Cursor(SOURCE, "INBOX", 8, 4)
+
+
+def test_the_cursor_goes_back_where_the_server_took_numbers_back(store: Store) -> None:
+    with store.batch(now=NOW) as batch:
+        batch.advance(Cursor(SOURCE, "INBOX", 7, 10))
+
+    with store.batch(now=NOW) as batch:
+        batch.advance(Cursor(SOURCE, "INBOX", 7, 4), back=True)
+
+    assert store.cursor(SOURCE, "INBOX") == Cursor(SOURCE, "INBOX", 7, 4)
+
+
+def test_other_mail_under_a_known_number_is_stored_and_told(store: Store) -> None:
+    with store.batch(now=NOW) as batch:
+        batch.add(key(1), "d1", email(1), [outcome()])
+        batch.add(key(2), "d2", email(2), [outcome()])
+
+    with store.batch(now=NOW) as batch:
+        batch.add(key(1), "d3", email(3), [outcome()])
+        batch.already_known(key(2), "d2")
+
+    told = [row for row in all_rows(store, "audit") if row.event == "uid_reused"]
+    places = {row.uid: row.digest for row in all_rows(store, "places")}
+    assert store.same_mail(["d1", "d2", "d3"]) == {"d1", "d2", "d3"}
+    assert [json.loads(row.detail) for row in told] == [
+        {"before": "d1", "digest": "d3", "uid": 1, "uidvalidity": 7}
+    ]
+    assert places == {1: "d1", 2: "d2"}
+    assert store.first_broken_audit_row() is None
+
+
+@pytest.mark.parametrize("became", ["new", "known", "unreadable", "vanished", "lost again"])
+def test_mail_once_lost_leaves_its_place_in_quarantine_when_it_is_had(
+    store: Store, became: str
+) -> None:
+    with store.batch(now=NOW) as batch:
+        batch.quarantine(key(1), "", "oversize")
+        batch.add(key(2), "d2", email(2), [outcome()])
+
+    with store.batch(now=NOW) as batch:
+        if became == "new":
+            batch.add(key(1), "d1", email(1), [outcome()])
+        elif became == "known":
+            batch.add(key(1), "d2", email(2), [outcome()])
+        elif became == "unreadable":
+            batch.quarantine(key(1), "d1", "empty")
+        elif became == "vanished":
+            batch.vanished(key(1))
+        else:
+            batch.quarantine(key(1), "", "oversize")
+
+    left = [(one.digest, one.attempts) for one in store.quarantined()]
+    expected = {"unreadable": [("d1", 1)], "lost again": [("", 2)]}
+    assert left == expected.get(became, [])
+    digests = {"new": "d1", "known": "d2", "unreadable": "d1"}
+    [place] = [row for row in all_rows(store, "places") if row.uid == 1]
+    assert place.digest == digests.get(became, "")
+    assert store.first_broken_audit_row() is None
 
 
 def test_an_update_joins_its_open_case_and_is_decided_again(store: Store) -> None:
