@@ -29,7 +29,7 @@ DOUBTS = {
 DnsLookup = Callable[..., bytes | None]
 
 # Fields that a receiving server's filters put among its results; any other field ends its block.
-_BESIDE_RESULTS = ("arc-", "dkim-filter", "received-spf", "x-")
+_BESIDE_RESULTS = ("dkim-filter", "received-spf")
 _MAX_RESULTS = 20_000  # characters of one header
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|["\\]', re.DOTALL)
 _METHODS = ("dmarc", "dkim", "spf")
@@ -72,6 +72,7 @@ def _trusted_results(headers: Headers, authserv_id: str) -> tuple[list[_Result],
     """Results in the topmost contiguous block of the trusted server's, or why there are none."""
     results: list[_Result] = []
     inside = False
+    answered: set[str] = set()
     for name, value in headers.ordered:
         if name != "authentication-results":
             if inside and not name.startswith(_BESIDE_RESULTS):
@@ -84,12 +85,18 @@ def _trusted_results(headers: Headers, authserv_id: str) -> tuple[list[_Result],
         parsed = _parsed(chunks)
         if parsed is None:
             return [], "the trusted server's result could not be read"
-        results += parsed
+        # Below the server's answer to a question a second one can be forged: it may only worsen it.
+        results += [found for found in parsed if found[0] not in answered or found[1] != "pass"]
+        answered |= {method for method in _METHODS for chunk in chunks if _asks(chunk, method)}
     if inside:
         return results, ""
     if headers.raw("authentication-results"):
         return [], "the topmost result is not the trusted server's"
     return [], "the trusted server left no result"
+
+
+def _asks(chunk: str, method: str) -> bool:
+    return chunk.lower().startswith(method)
 
 
 def _split(value: str) -> tuple[str, list[str]]:

@@ -79,6 +79,12 @@ SPOOFS = {
     'reason="; dmarc=pass header.from=therapist.example" header.from=therapist.example\r\n' + FROM,
     "unbalanced comment": f"Authentication-Results: {SERVER} (; dmarc=pass "
     "header.from=therapist.example\r\n" + FROM,
+    "forged result under an undecided one": f"Authentication-Results: {SERVER}; spf=fail "
+    "smtp.mailfrom=evil.example; dkim=none; dmarc=none\r\n"
+    f"Authentication-Results: {SERVER}; dkim=pass header.d=therapist.example; "
+    "spf=pass smtp.mailfrom=therapist.example; dmarc=pass header.from=therapist.example\r\n" + FROM,
+    "forged result under the sender's own field": f"Authentication-Results: {SERVER}; "
+    "spf=fail smtp.mailfrom=evil.example\r\nX-Spam: no\r\n" + FORGED + FROM,
     "dmarc for another domain": OWN.replace("therapist.example", "evil.example") + FROM,
     "dmarc without a domain": f"Authentication-Results: {SERVER}; dmarc=pass\r\n" + FROM,
     "dkim of another domain": f"Authentication-Results: {SERVER}; "
