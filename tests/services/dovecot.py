@@ -209,6 +209,14 @@ class Dovecot:
     def ca_file(self) -> str:
         return str(self.home / "ca.pem")
 
+    def stop(self) -> None:
+        _stop(self.process)
+
+    def start(self) -> None:
+        """Start it again, where it was and with the mail it had."""
+        self.process = _serve(self.home)
+        _wait_until_it_answers(self)
+
     def mailbox(self, messages: Iterable[bytes] = ()) -> Mailbox:
         """A fresh account with *messages* in its INBOX."""
         box = Mailbox(self, f"user{next(_USERS)}-{secrets.token_hex(3)}", self.password)
@@ -282,18 +290,22 @@ def _started(run: Path, home: Path, check_url: str, mechanisms: str) -> Iterator
     )
     if os.geteuid() == 0:
         os.chown(home / "mail", account.pw_uid, account.pw_gid)
-    process = subprocess.Popen(
-        [_program(), "-F", "-c", str(config)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only makes one system call
-    )  # fmt: skip
+    process = _serve(home)
     server = Dovecot(home, port, plain_port, process, password, account.pw_uid, account.pw_gid)
     try:
         _wait_until_it_answers(server)
         yield server
     finally:
-        _stop(process)
+        server.stop()
+
+
+def _serve(home: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [_program(), "-F", "-c", str(home / "dovecot.conf")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - it only makes one system call
+    )  # fmt: skip
 
 
 def _die_with_parent() -> None:
