@@ -25,7 +25,16 @@ from review.commands import command_line
 from review.desk import Engine
 from review.terminal import SourceReport, total
 from settings import Settings, SourceSettings, Start
-from store import Batch, Lease, LeaseHeldError, Outcome, Quarantined, Store, Tally
+from store import (
+    Batch,
+    Lease,
+    LeaseHeldError,
+    LeaseLostError,
+    Outcome,
+    Quarantined,
+    Store,
+    Tally,
+)
 from triage.records import Cursor, Email, RawMessage, Request
 
 if TYPE_CHECKING:
@@ -331,6 +340,8 @@ def _report(
             carry_it(progress=follow)
     except LeaseHeldError:
         return SourceReport(source.name, stored[0], "another run is at work here; left to it")
+    except LeaseLostError:
+        return SourceReport(source.name, stored[0], "another run has taken over; left to it")
     except SourceError as error:
         refused = isinstance(error, LoginRefusedError)
         return SourceReport(source.name, stored[0], str(error), failed=True, refused=refused)
