@@ -19,9 +19,11 @@ OWNERS = {
     "imapclient": ("ingest/imap",),
     "jinja2": ("triage/replies.py",),
     "mailparser": ("ingest/",),
+    "oauthlib": ("ingest/oauth.py",),
     "pandas": ("models/", "store/"),
     "psycopg": ("store/",),
     "rapidfuzz": ("triage/",),
+    "requests": ("ingest/oauth.py",),
     "rich": ("review/", "models/commands.py"),
     "selectolax": ("ingest/html.py",),
     "sklearn": ("models/",),
@@ -29,7 +31,10 @@ OWNERS = {
     "sqlalchemy": ("store/",),
     "typer": ("review/", "models/commands.py"),
 }
-HEAVY = ("alembic", "mailparser", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "spacy")
+HEAVY = (
+    "alembic", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow", "requests", "scipy", "sklearn",
+    "spacy",
+)  # fmt: skip
 
 
 def sources() -> Iterator[Path]:
