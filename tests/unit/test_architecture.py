@@ -32,8 +32,8 @@ OWNERS = {
     "typer": ("review/", "models/commands.py"),
 }
 HEAVY = (
-    "alembic", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow", "requests", "scipy", "sklearn",
-    "spacy",
+    "alembic", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow", "requests", "scipy",
+    "sklearn", "spacy",
 )  # fmt: skip
 
 
