@@ -96,9 +96,14 @@ class _Case:
     probabilities: Probabilities
     version: str
 
-    def sentence(self, head: str, column: int) -> Span:
-        """The words of the request's sentence that says *column* of *head* loudest."""
+    def sentence(self, head: str, column: int) -> Span | None:
+        """The words of the request's sentence that says *column* of *head* loudest.
+
+        None where the request has no sentences.
+        """
         index = int(self.evidence.where[head][self.row, column]) - self.first_sentence
+        if index >= len(self.view.reading.sentences):
+            return None
         sentence = self.view.reading.sentences[index]
         text = getattr(self.view.reading.email, sentence.part)[sentence.start : sentence.end]
         return Span(sentence.part, sentence.start, sentence.end, text)
@@ -169,7 +174,7 @@ def choose_told(probabilities: Floats, clear: float) -> str:
     Being wrong there cancels a session that nobody told the client of; a needless check costs a
     minute.
     """
-    order = [NOTIFICATIONS[i] for i in np.argsort(-probabilities, kind="stable")]
+    order = sorted(NOTIFICATIONS, key=lambda n: -float(probabilities[NOTIFICATIONS.index(n)]))
     told = sum(float(probabilities[NOTIFICATIONS.index(name)]) for name in CLEARED)
     return next(name for name in order if name not in CLEARED or told >= clear)
 
@@ -177,15 +182,17 @@ def choose_told(probabilities: Floats, clear: float) -> str:
 def _told(case: _Case, decisions: d.Decisions) -> Iterator[tuple[str, Any, list[Finding]]]:
     probabilities = case.probabilities.told[case.row]
     value = choose_told(probabilities, decisions.thresholds["clear"])
-    yield_words, findings = "", []
-    if value != "unknown":
-        place = NOTIFICATIONS.index(value)
-        span = case.sentence("told", place)
-        yield_words = span.text
+    words, findings = "", []
+    place = NOTIFICATIONS.index(value)
+    span = case.sentence("told", place)
+    if span is None:
+        value = "unknown"
+    elif value != "unknown":
+        words = span.text
         sure = round(float(probabilities[place]), 4)
         findings = [Finding("client_notification", value, span, case.model("told"), sure)]
     yield "client_notification", value, findings
-    yield "notification_evidence", yield_words, []
+    yield "notification_evidence", words, []
 
 
 def _codes(case: _Case, decisions: d.Decisions, name: str, kind: str) -> list[tuple[str, float]]:

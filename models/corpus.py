@@ -207,6 +207,8 @@ def _request(where: str, fields: Mapping[str, Any]) -> Request:
         raise CorpusError(
             f"{where}: session_ids {ids!r}; a list of ids such as HT-204518 is wanted"
         )
+    codes: dict[str, Any] = {name: fields[name] for name in CODES}
+    sets: dict[str, Any] = {name: tuple(fields[name]) for name in CODE_SETS}
     return Request(
         session_ids=tuple(ids),
         client_ref=fields.get("client_ref"),
@@ -214,8 +216,8 @@ def _request(where: str, fields: Mapping[str, Any]) -> Request:
         notification_evidence=fields.get("notification_evidence") or "",
         alternatives_requested=fields["alternatives_requested"],
         guarantee_asked=fields["guarantee_asked"],
-        **{name: fields[name] for name in CODES},
-        **{name: tuple(fields[name]) for name in CODE_SETS},
+        **codes,
+        **sets,
     )
 
 

@@ -1,12 +1,13 @@
 """From the heads' scores and the rules' mentions to one answer per field of a request.
 
-Each answer is a small linear model over a few dozen strong features: the best sentence's score, the
-whole request's score, what the rules noticed and in what context. Fitted on scores of files that the
-heads had not seen, so its probabilities mean what they say.
+Each answer is a small linear model over a few dozen strong features: the best sentence's score,
+the whole request's score, what the rules noticed and in what context. Fitted on scores of files
+that the heads had not seen, so its probabilities mean what they say.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from models.features import Floats, Ints
-from models.heads import MARKS, SIGNALS, Scores
+from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS, Scores
 from triage.labels import CODE_SETS
 
 if TYPE_CHECKING:
     from models.views import View
+    from triage.detectors import Mention
+    from triage.grouping import Group
 
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 _MARKS: Final = {name: place for place, name in enumerate(MARKS)}
@@ -34,6 +37,7 @@ _CONTEXTS: Final = (
 _FLAG_FIELDS: Final = ("alternatives_requested", "guarantee_asked", "risk", "client_agreement")
 _STRENGTHS: Final = (0.003, 0.01, 0.03, 0.1, 0.3)
 _STRETCHES: Final = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
+_SILENCE: Final = -1.2  # what most sentences score for most labels
 _OFFICE_HOURS: Final = range(9, 18)
 
 
@@ -45,6 +49,9 @@ class Evidence:
     best: Mapping[str, Floats]  # sentence heads: the highest score among the request's sentences
     where: Mapping[str, Ints]  # sentence heads: the sentence row that scored it
     said_at_all: Floats  # told head: how much all sentences together say each class
+    telling: (
+        Floats  # told head: the loudest sentence, the runners-up, what is said of this one alone
+    )
     whole: Mapping[str, Floats]  # request heads: scores as they are
     noticed: Floats  # requests x MARKS x (clean, contexts…): mentions, damped
     plain: Floats  # length, reply, ids, time to the session, …
@@ -54,15 +61,17 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
     """Line up everything that bears on each request of *views*."""
     rows, starts = _sentence_rows(views, scores)
     best, where = {}, {}
-    for name in ("told", "says"):
-        best[name], where[name] = _best(scores.by_head[name], rows, starts)
-    loudness = np.exp(_LOUDNESS * scores.by_head["told"])[rows]
+    margins = {name: _with_silence(scores.by_head[name]) for name in ("told", "says")}
+    for name, values in margins.items():
+        best[name], where[name] = _best(values, rows, starts)
+    loudness = np.exp(_LOUDNESS * margins["told"])[rows]
     groups = [(view, group) for view in views for group in view.groups]
     return Evidence(
         owner=np.repeat(np.arange(len(views)), [len(view.groups) for view in views]),
         best=best,
         where=where,
         said_at_all=np.log(np.add.reduceat(loudness, starts, axis=0)),
+        telling=_telling(views, margins["told"], rows, starts),
         whole={name: scores.by_head[name] for name in ("kind", "stage", "told_overall", "marks")},
         noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
         plain=np.asarray([_plain(view, group) for view, group in groups], dtype=np.float32),
@@ -72,16 +81,22 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
 def _sentence_rows(views: Sequence[View], scores: Scores) -> tuple[Ints, Ints]:
     """Sentence rows of all requests in a row, and where each request starts.
 
-    A request without sentences borrows the first of its message.
+    A request without sentences has the row after the last: silence.
     """
+    silence = int(scores.rows[-1])
     rows: list[int] = []
     starts: list[int] = []
     for number, view in enumerate(views):
         base = int(scores.rows[number])
         for group in view.groups:
             starts.append(len(rows))
-            rows.extend(base + index for index in group.sentences or (0,))
+            rows.extend([base + index for index in group.sentences] or [silence])
     return np.asarray(rows, dtype=np.int64), np.asarray(starts, dtype=np.int64)
+
+
+def _with_silence(margins: Floats) -> Floats:
+    """The sentences' margins and, as a last row, those of nothing said."""
+    return np.vstack([margins, np.full((1, margins.shape[1]), _SILENCE, dtype=np.float32)])
 
 
 def _best(values: Floats, rows: Ints, starts: Ints) -> tuple[Floats, Ints]:
@@ -97,21 +112,58 @@ def _best(values: Floats, rows: Ints, starts: Ints) -> tuple[Floats, Ints]:
     return best, where
 
 
-def _noticed(mentions: Sequence[object]) -> Floats:
+def _telling(views: Sequence[View], told: Floats, rows: Ints, starts: Ints) -> Floats:
+    """More on who was told, from all sentences of each request."""
+    ends = np.append(starts[1:], len(rows))
+    groups = [(view, group) for view in views for group in view.groups]
+    return np.stack(
+        [
+            _telling_of(told[rows[start:end]], _own_sentences(view, group))
+            for (view, group), start, end in zip(groups, starts, ends, strict=True)
+        ]
+    )
+
+
+def _telling_of(told: Floats, own: Sequence[int]) -> Floats:
+    """*own* are the sentences, counted from the request's first, that concern no other request."""
+    margins = told[:, :-1] - told[:, -1:]  # over "unknown", the last label
+    loudest = margins.max(axis=1)
+    top = int(loudest.argmax())
+    ranked = np.sort(margins, axis=0)
+    second = ranked[-2] if len(ranked) > 1 else np.full(margins.shape[1], -2.0)
+    counts = [
+        top / max(len(told) - 1, 1),
+        (loudest > 0).sum(),
+        (loudest > -0.5).sum(),
+        loudest[top],
+    ]
+    alone = told[list(own), :-1].max(axis=0) if own else told[:, :-1].max(axis=0)
+    found: Floats = np.concatenate([told[top], second, counts, alone]).astype(np.float32)
+    return found
+
+
+def _own_sentences(view: View, group: Group) -> list[int]:
+    if len(view.groups) == 1:
+        return []
+    shared = Counter(index for other in view.groups for index in other.sentences)
+    return [place for place, index in enumerate(group.sentences) if shared[index] == 1]
+
+
+def _noticed(mentions: Sequence[Mention]) -> Floats:
     counts = np.zeros((len(MARKS), 1 + len(_CONTEXTS)), dtype=np.float32)
     for mention in mentions:
-        place = _MARKS.get(f"{mention.label}:{mention.value}")  # type: ignore[attr-defined]
+        place = _MARKS.get(f"{mention.label}:{mention.value}")
         if place is None:
             continue
-        flags = mention.flags  # type: ignore[attr-defined]
-        if mention.counts:  # type: ignore[attr-defined]
+        flags = mention.flags
+        if mention.counts:
             counts[place, 0] += 1
         for column, context in enumerate(_CONTEXTS, 1):
             counts[place, column] += context in flags
     return np.log1p(counts)
 
 
-def _plain(view: View, group: object) -> list[float]:
+def _plain(view: View, group: Group) -> list[float]:
     email = view.reading.email
     text = email.new_text
     sent = email.sent_at
@@ -123,7 +175,7 @@ def _plain(view: View, group: object) -> list[float]:
         float(len(view.groups) > 1),
         np.log1p(len(text)) - 6.0,
         float(text.count("?") > 0),
-        float(bool(group.session_ids)),  # type: ignore[attr-defined]
+        float(bool(group.session_ids)),
         float(sent.weekday() > 4 or sent.hour not in _OFFICE_HOURS),
         float(time is None),
         float(time is not None and time < 0),
@@ -132,11 +184,11 @@ def _plain(view: View, group: object) -> list[float]:
     ]
 
 
-def _hours_ahead(view: View, group: object) -> float | None:
+def _hours_ahead(view: View, group: Group) -> float | None:
     """Hours from sending to the session; the whole of a day counts as its evening."""
     from datetime import datetime
 
-    when = group.session_time  # type: ignore[attr-defined]
+    when = group.session_time
     if when is None:
         return None
     moment = datetime.fromisoformat(when if "T" in when else f"{when}T21:00")
@@ -156,9 +208,14 @@ def kind_features(evidence: Evidence) -> Floats:
     reasons = [_SAYS[s] for s in SIGNALS if s.startswith("fit_reasons:")]
     issues = [_SAYS[s] for s in SIGNALS if s.startswith("presenting_issues:")]
     others = [_SAYS[s] for s in SIGNALS if s.split(":")[0] not in _FIELDS]
+    asks = says[:, [_SAYS[s] for s in KIND_SIGNALS]]
     return np.hstack(
         [
             evidence.whole["kind"],
+            *_bent(evidence.whole["kind"]),
+            *_bent(asks),
+            _in_message(evidence.whole["kind"], evidence.owner),
+            _in_message(asks, evidence.owner),
             evidence.whole["stage"],
             says[:, others],
             says[:, reasons].max(axis=1, keepdims=True),
@@ -169,6 +226,18 @@ def kind_features(evidence: Evidence) -> Floats:
             evidence.plain,
         ]
     )
+
+
+def _bent(margins: Floats) -> list[Floats]:
+    """The margins cut off below each of the bends."""
+    return [np.maximum(margins, at) for at in _BENDS]
+
+
+def _in_message(margins: Floats, owner: Ints) -> Floats:
+    """The highest margins among all requests of the same message."""
+    starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
+    highest: Floats = np.maximum.reduceat(margins, starts, axis=0)
+    return np.repeat(highest, np.diff(np.append(starts, len(owner))), axis=0)
 
 
 def _noticed_by_field(evidence: Evidence) -> Floats:
@@ -184,13 +253,17 @@ def _noticed_by_field(evidence: Evidence) -> Floats:
 
 def told_features(evidence: Evidence, kinds: Floats) -> Floats:
     """Inputs of the decision about who told the client; *kinds* are the kind head's margins."""
-    agreement = [_SAYS["client_agreement:agrees"], _SAYS["client_agreement:declines"]]
+    agreement = [_SAYS[signal] for signal in AGREEMENT_SIGNALS]
     return np.hstack(
         [
             evidence.best["told"],
+            *_bent(evidence.best["told"]),
             evidence.said_at_all,
+            evidence.telling,
             evidence.whole["told_overall"],
             evidence.best["says"][:, agreement],
+            evidence.whole["marks"][:, [_MARKS[m] for m in AGREEMENT_SIGNALS]],
+            evidence.noticed[:, [_MARKS[m] for m in AGREEMENT_SIGNALS], 0],
             kinds,
         ]
     )
@@ -227,11 +300,11 @@ def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats
     found = (noticed[:, :, 0] > 0).astype(np.float32)
     trust = found * reliability[[_MARKS[m] for m in marks]]
     second = np.sort(says, axis=1)[:, -2:-1]
-    bent = [np.maximum(says, at) for at in _BENDS] + [np.maximum(whole, at) for at in _BENDS]
     stacked = [
         says,
         whole,
-        *bent,
+        *_bent(says),
+        *_bent(whole),
         (says.max(axis=1, keepdims=True) - says),
         (whole.max(axis=1, keepdims=True) - whole),
         np.minimum(says - second, 1),
@@ -261,7 +334,7 @@ class Decision:
 def fit_decision(
     labels: tuple[str, ...], features: Floats, wanted: Ints, blocks: Ints, *, seed: int
 ) -> Decision:
-    """A softmax over *labels*; *wanted* holds their numbers, *blocks* the block of files of each row.
+    """A softmax over *labels*; *wanted* holds their numbers, *blocks* each row's block of files.
 
     How strongly it is regularised, and how far its logits are stretched so that its probabilities
     are neither bold nor timid, is found by leaving out one block after the other.

@@ -1,4 +1,4 @@
-"""Evaluation on files that nothing was learned from: every file is read by a model trained without it."""
+"""Evaluation: every file is read by a model that was trained without it."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Hashes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 _TOKEN: Final = re.compile(
     r"(?P<id>\bht[-\s]?\d{5,6}\b|#\d{5,6}\b)"
@@ -32,7 +33,7 @@ _TOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _CONTRACTED: Final = re.compile(r"(n't|'(?:s|d|m|ll|ve|re))$")
-#: Contractions written without their apostrophe; the ambiguous ones (were, ill, well) stay as they are.
+#: Contractions written without their apostrophe; ambiguous ones (were, ill, well) stay.
 _BARE: Final = re.compile(
     r"^(have|has|had|do|does|did|is|are|was|wo|ca|could|would|should|must)nt$"
 )
@@ -45,56 +46,22 @@ _FOLDED: Final = {
 }  # fmt: skip
 _NAME: Final = "Name"
 _DAYS: Final = frozenset(
-    [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "mon",
-        "tue",
-        "tues",
-        "wed",
-        "weds",
-        "thu",
-        "thur",
-        "thurs",
-        "fri",
-        "sat",
-        "sun",
-    ]
-)
+    (
+        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+        "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri", "sat", "sun",
+    )
+)  # fmt: skip
 _MONTHS: Final = frozenset(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
-)
+    (
+        "january", "february", "march", "april", "june", "july", "august", "september",
+        "october", "november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep",
+        "sept", "oct", "nov", "dec",
+    )
+)  # fmt: skip
 #: Character n-grams of four: three and five beside them cost five times as much and added nothing.
 _GRAM: Final = 4
+#: A made-up word without end must not cost without end.
+_LONGEST_WORD: Final = 40
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _SALT: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 
@@ -164,9 +131,11 @@ class WordTable:
 
     def __init__(self, capacity: int = 200_000) -> None:
         self._capacity = capacity
+        self.round = 0
         self._clear()
 
     def _clear(self) -> None:
+        self.round += 1  # word numbers hold within one round
         self._numbers: dict[str, int] = {}
         self._hashes: list[int] = []
         self._grams: list[Hashes] = []
@@ -208,7 +177,7 @@ def _hash(text: str) -> int:
 def _char_grams(word: str) -> Hashes:
     if word == _NAME or not word[0].isalpha():
         return np.empty(0, dtype=np.uint64)
-    marked = f" {word} "
+    marked = f" {word[:_LONGEST_WORD]} "
     grams = {marked[i : i + _GRAM] for i in range(len(marked) - _GRAM + 1)} - {marked}
     return np.asarray([_hash(f"c:{gram}") for gram in sorted(grams)], dtype=np.uint64)
 
@@ -223,7 +192,7 @@ class Shape:
 
 
 class Featuriser:
-    """Turns sentences into counts over a fixed vocabulary. Build one with ``fit`` or ``restore``."""
+    """Turns sentences into counts over a fixed vocabulary; ``fit`` builds one from texts."""
 
     def __init__(self, shape: Shape, known: Iterable[str], vocabulary: Hashes) -> None:
         self.shape = shape
@@ -231,6 +200,7 @@ class Featuriser:
         self.vocabulary = vocabulary  # sorted
         self._table = WordTable()
         self._columns: dict[int, Ints] = {}  # word number to columns of its character n-grams
+        self._columns_round = self._table.round
 
     @classmethod
     def fit(cls, texts: Sequence[str], shape: Shape = Shape()) -> Featuriser:
@@ -287,6 +257,8 @@ class Featuriser:
         return np.concatenate(grams) if grams and texts else np.empty(0, dtype=np.uint64)
 
     def _char_columns(self) -> tuple[Ints, Ints]:
+        if self._columns_round != self._table.round:
+            self._columns, self._columns_round = {}, self._table.round
         per_word = [self._columns_of(n) for n in self._numbers.tolist()]
         if not per_word:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
@@ -296,8 +268,6 @@ class Featuriser:
     def _columns_of(self, number: int) -> Ints:
         columns = self._columns.get(number)
         if columns is None:
-            if len(self._columns) > len(self._table):  # the table has started afresh
-                self._columns.clear()
             columns = self._look_up(self._table.grams(number))
             columns = self._columns[number] = columns[columns >= 0]
         return columns
@@ -312,7 +282,8 @@ class Featuriser:
 def inverse_document_frequency(matrix: sparse.csr_matrix) -> Floats:
     """Smoothed idf of each column, as scikit-learn's TfidfTransformer defines it."""
     found = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    return (np.log((1 + matrix.shape[0]) / (1 + found)) + 1).astype(np.float32)
+    idf: Floats = (np.log((1 + matrix.shape[0]) / (1 + found)) + 1).astype(np.float32)
+    return idf
 
 
 def weigh(matrix: sparse.csr_matrix, idf: Floats) -> sparse.csr_matrix:

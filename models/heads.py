@@ -7,8 +7,8 @@ each is regularised, is the table HEADS; values there come from inner cross-vali
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -35,38 +35,44 @@ MARKS: Final = CODE_SIGNALS + FLAG_SIGNALS + AGREEMENT_SIGNALS
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One head: over what, which labels, and how it is fitted."""
+    """One head: over what, which labels, and how it is fitted.
+
+    ``beside`` weighs further views of the same row: of a sentence the one "before" and "after" it,
+    of a request its "first" and "last" sentences, where people say what they want.
+    """
 
     name: str
     level: Literal["sentence", "request"]
     labels: tuple[str, ...]
-    strength: float = 0.5  # inverse regularisation, scikit-learn's C
-    before: float = 0.0  # weight of the sentence before, as context
-    after: float = 0.0  # likewise of the sentence after
+    strength: float = 1.0  # inverse regularisation, scikit-learn's C
+    beside: Mapping[str, float] = field(default_factory=dict)
+    exclusive: bool = False  # one label holds: rare ones then weigh as much as common ones
 
 
+_EDGES: Final = {"first": 0.5, "last": 0.5}
 HEADS: Final = (
-    Plan("told", "sentence", NOTIFICATIONS, before=0.4, after=0.3),
+    Plan("told", "sentence", NOTIFICATIONS, strength=0.5, beside={"before": 0.4, "after": 0.3}),
     Plan("says", "sentence", SIGNALS),
-    Plan("kind", "request", KINDS),
-    Plan("stage", "request", STAGES),
-    Plan("told_overall", "request", NOTIFICATIONS),
-    Plan("marks", "request", MARKS),
+    Plan("kind", "request", KINDS, beside=_EDGES, exclusive=True),
+    Plan("stage", "request", STAGES, exclusive=True),
+    Plan("told_overall", "request", NOTIFICATIONS, strength=0.5),
+    Plan("marks", "request", MARKS, strength=0.5),
 )
+#: So many sentences at either end of a request are its edges.
+_EDGE: Final = 3
 SHAPE: Final = Shape(longest=2, characters=True, rarest=2)
+#: How far a sentence's neighbour must move down to stand beside it.
+_STEP: Final = {"before": 1, "after": -1}
 #: Weights below this share of a label's largest are dropped.
 NEGLIGIBLE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A fitted plan. ``before`` and ``after`` weigh the sentences beside, where the plan asks."""
+    """A fitted plan: weights (features x labels) of the row itself, "", and of each view beside."""
 
-    labels: tuple[str, ...]
-    weights: Floats  # features x labels
+    weights: Mapping[str, Floats]
     bias: Floats
-    before: Floats | None = None
-    after: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +109,51 @@ def sentence_texts(views: Sequence[View]) -> list[str]:
     return [s.text for view in views for s in view.reading.sentences]
 
 
-def membership(views: Sequence[View]) -> sparse.csr_matrix:
-    """Requests by sentences: 1 where the sentence belongs to the request."""
-    from scipy import sparse
+def _membership(views: Sequence[View], part: slice) -> sparse.csr_matrix:
+    """Requests by sentences: 1 where the sentence is in *part* of the request's sentences."""
+    from scipy import sparse  # paid only by commands that read mail
 
     columns: list[int] = []
     ends = [0]
     base = 0
     for view in views:
         for group in view.groups:
-            columns.extend(base + index for index in group.sentences)
+            columns.extend(base + index for index in group.sentences[part])
             ends.append(len(columns))
         base += len(view.reading.sentences)
     ones = np.ones(len(columns), dtype=np.float32)
     return sparse.csr_matrix((ones, columns, ends), shape=(len(ends) - 1, base))
 
 
+def _request_counts(
+    views: Sequence[View], counts: sparse.csr_matrix
+) -> dict[str, sparse.csr_matrix]:
+    """Counts of each request as a whole, "", and of its edges."""
+    parts = {"": slice(None), "first": slice(_EDGE), "last": slice(-_EDGE, None)}
+    return {name: _membership(views, part) @ counts for name, part in parts.items()}
+
+
 def score(heads: Heads, views: Sequence[View]) -> Scores:
     """The logits of all heads for *views*, in one pass over the batch."""
     counts = heads.featuriser.transform(sentence_texts(views))
-    level: dict[str, Any] = {
-        "sentence": weigh(counts, heads.sentence_idf),
-        "request": weigh(membership(views) @ counts, heads.request_idf),
+    sentences = weigh(counts, heads.sentence_idf)
+    whole = {
+        name: weigh(matrix, heads.request_idf)
+        for name, matrix in _request_counts(views, counts).items()
     }
     rows = _first_rows([len(view.reading.sentences) for view in views])
     by_head = {}
     for plan in HEADS:
         head = heads.heads[plan.name]
-        logits = level[plan.level] @ head.weights + head.bias
-        if head.before is not None:
-            logits += _moved(level["sentence"] @ head.before, rows, 1)
-        if head.after is not None:
-            logits += _moved(level["sentence"] @ head.after, rows, -1)
+        on_sentences = plan.level == "sentence"
+        logits = (sentences if on_sentences else whole[""]) @ head.weights[""] + head.bias
+        for name in plan.beside:
+            weights = head.weights[name]
+            logits += (
+                _moved(sentences @ weights, rows, _STEP[name])
+                if on_sentences
+                else whole[name] @ weights
+            )
         by_head[plan.name] = logits
     return Scores(by_head, rows, _first_rows([len(view.groups) for view in views]))
 
@@ -165,40 +184,41 @@ def fit_heads(
     texts = sentence_texts(views)
     featuriser = Featuriser.fit([*texts, *bank], SHAPE)
     counts = featuriser.transform([*texts, *bank])
-    whole = membership(views) @ counts[: len(texts)]
-    sentence_idf, request_idf = (
-        inverse_document_frequency(counts),
-        inverse_document_frequency(whole),
-    )
+    of_requests = _request_counts(views, counts[: len(texts)])
+    sentence_idf = inverse_document_frequency(counts)
+    request_idf = inverse_document_frequency(of_requests[""])
+    whole = {name: weigh(matrix, request_idf) for name, matrix in of_requests.items()}
+    sentences = weigh(counts, sentence_idf)
     rows = _first_rows([len(view.reading.sentences) for view in views])
-    level = {"sentence": weigh(counts, sentence_idf), "request": weigh(whole, request_idf)}
-    heads = {
-        plan.name: _fit(plan, level[plan.level], targets[plan.name], rows, seed) for plan in HEADS
-    }
+    heads = {}
+    for plan in HEADS:
+        on_sentences = plan.level == "sentence"
+        blocks = {"": sentences if on_sentences else whole[""]}
+        for name in plan.beside:
+            blocks[name] = (
+                _neighbours(sentences, rows, _STEP[name]) if on_sentences else whole[name]
+            )
+        heads[plan.name] = _fit(plan, blocks, targets[plan.name], seed)
     return Heads(featuriser, sentence_idf, request_idf, heads)
 
 
-def _fit(plan: Plan, matrix: Any, targets: Targets, rows: Ints, seed: int) -> Head:
+def _fit(plan: Plan, blocks: Mapping[str, sparse.csr_matrix], targets: Targets, seed: int) -> Head:
     from scipy import sparse  # training only
 
-    width = matrix.shape[1]
-    blocks = [matrix]
-    if plan.before:
-        blocks.append(plan.before * _neighbours(matrix, rows, 1))
-    if plan.after:
-        blocks.append(plan.after * _neighbours(matrix, rows, -1))
-    weights, bias = _fit_each(plan, sparse.hstack(blocks).tocsr(), targets, seed)
-    parts = iter(_pruned(weights[i : i + width]) for i in range(0, len(weights), width))
+    scales = {name: plan.beside.get(name, 1.0) for name in blocks}
+    matrix = sparse.hstack([scales[name] * block for name, block in blocks.items()]).tocsr()
+    weights, bias = _fit_each(plan, matrix, targets, seed)
+    width = blocks[""].shape[1]
     return Head(
-        labels=plan.labels,
-        weights=next(parts),
+        weights={
+            name: _pruned(scales[name] * weights[i * width : (i + 1) * width])
+            for i, name in enumerate(blocks)
+        },
         bias=bias,
-        before=plan.before * next(parts) if plan.before else None,
-        after=plan.after * next(parts) if plan.after else None,
     )
 
 
-def _neighbours(matrix: Any, rows: Ints, by: int) -> Any:
+def _neighbours(matrix: sparse.csr_matrix, rows: Ints, by: int) -> sparse.csr_matrix:
     """Row i holds row i-by of *matrix*; nothing at a message's edge or in the bank."""
     from scipy import sparse  # training only
 
@@ -211,13 +231,15 @@ def _neighbours(matrix: Any, rows: Ints, by: int) -> Any:
     return sparse.csr_matrix((ones, (places, places - by)), shape=shape) @ matrix
 
 
-def _fit_each(plan: Plan, matrix: Any, targets: Targets, seed: int) -> tuple[Floats, Floats]:
+def _fit_each(
+    plan: Plan, matrix: sparse.csr_matrix, targets: Targets, seed: int
+) -> tuple[Floats, Floats]:
     """One linear support vector machine per label, on the rows where that label is known."""
     from sklearn.svm import LinearSVC  # training only
 
     weights = np.zeros((matrix.shape[1], len(plan.labels)), dtype=np.float32)
     bias = np.full(len(plan.labels), -1.0, dtype=np.float32)
-    parts: dict[bytes, Any] = {}
+    parts: dict[bytes, sparse.csr_matrix] = {}
     for column in range(len(plan.labels)):
         known = ~np.isnan(targets.values[:, column])
         wanted = targets.values[known, column] > 0
@@ -227,7 +249,10 @@ def _fit_each(plan: Plan, matrix: Any, targets: Targets, seed: int) -> tuple[Flo
         if key not in parts:
             parts[key] = matrix[known].astype(np.float64)
         model = LinearSVC(C=plan.strength, tol=1e-2, random_state=seed)
-        model.fit(parts[key], wanted, sample_weight=targets.weights[known])
+        share = len(wanted) / (len(plan.labels) * wanted.sum()) if plan.exclusive else 1.0
+        model.fit(
+            parts[key], wanted, sample_weight=targets.weights[known] * np.where(wanted, share, 1)
+        )
         weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
     return weights, bias
 

@@ -156,7 +156,7 @@ def _flag(pairs: Sequence[Pair], name: str) -> float:
 
 
 def _harm(pairs: Sequence[Pair]) -> Report:
-    """The errors that hurt people, as counts: a client wrongly taken as told, urgent risk unseen."""
+    """The errors that hurt people, as counts: a client wrongly taken as told, danger unseen."""
     asked = [(g, p) for g, p in pairs if g and p and g.kind in CALLS_FOR]
     uncleared = [p for g, p in asked if g.client_notification not in CLEARED]
     undiscussed = [p for g, p in asked if g.client_notification != "discussed"]
@@ -188,7 +188,7 @@ def _overlap(gold: str, predicted: str) -> float:
 
 
 def _confidence(pairs: Sequence[Pair]) -> Report:
-    """How far confidence in ``kind`` is from the truth, and how many are surer than one error in 100."""
+    """How far confidence in ``kind`` is from the truth, and the share with 1 % errors at most."""
     rated = [(p.confidence, g is not None and g.kind == p.kind) for g, p in pairs if p]
     if not rated:
         return {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from models.registry import RELEASED, ModelRefusedError, load, promoted
 from models.views import load_language, look
-from triage.labels import CODE_SETS
+from triage.labels import CODE_SETS, Kind
 from triage.records import Email, Finding, Request
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _ASKS_TO_STOP: Final = re.compile(
     re.IGNORECASE,
 )
 _ASKS_TO_MOVE: Final = re.compile(
-    r"\b(?:refer(?:ral|red)?|move (?:him|her|them)|another therapist|ending|hand (?:him|her) over)\b",
+    r"\b(?:refer(?:ral|red)?|move (?:him|her|them)|another therapist|ending)\b",
     re.IGNORECASE,
 )
 
@@ -77,9 +77,9 @@ def load_reader(
 ) -> Reader:
     """The reader of *release*, or of the promoted one.
 
-    *fast* leaves out what a release offers beyond its linear models; today there is nothing to leave
-    out. Raises ModelRefusedError when any file differs from what was released, or the release does
-    not fit this program.
+    *fast* leaves out what a release offers beyond its linear models; today that is nothing. Raises
+    ModelRefusedError when any file differs from what was released, or the release does not fit this
+    program.
     """
     del fast  # for releases with an encoder
     version = release or promoted(folder)
@@ -109,7 +109,7 @@ def _by_rules(view: View) -> list[Request]:
         }
         fit = bool(codes["fit_reasons"] or codes["presenting_issues"])
         stop, move = _ASKS_TO_STOP.search(text), _ASKS_TO_MOVE.search(text)
-        kind = "cancellation" if fit and stop else "referral" if fit and move else "enquiry"
+        kind: Kind = "cancellation" if fit and stop else "referral" if fit and move else "enquiry"
         if not (fit or stop or move):
             kind = "other"
         requests.append(

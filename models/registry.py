@@ -21,13 +21,13 @@ import numpy as np
 
 from models.decisions import Decision, Decisions
 from models.features import Featuriser, Shape
-from models.heads import HEADS, MARKS, SIGNALS, Head, Heads
+from models.heads import HEADS, MARKS, SIGNALS, Head, Heads, Plan
 from models.train import Model
 from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 2
+FORMAT: Final = 5
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
@@ -154,11 +154,9 @@ def _arrays(model: Model) -> bytes:
         "reliability": model.decisions.reliability,
     }
     for name, head in model.heads.heads.items():
-        arrays |= _sparse(f"head.{name}", head.weights)
         arrays[f"head.{name}.bias"] = head.bias
-        for beside in ("before", "after"):
-            if (weights := getattr(head, beside)) is not None:
-                arrays |= _sparse(f"head.{name}.{beside}", weights)
+        for beside, weights in head.weights.items():
+            arrays |= _sparse(f"head.{name}.{beside}", weights)
     for name, decision in _decisions(model.decisions).items():
         arrays[f"decision.{name}.weights"] = decision.weights
         arrays[f"decision.{name}.bias"] = decision.bias
@@ -212,7 +210,7 @@ def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
         featuriser=Featuriser(Shape(**texts["shape"]), texts["known"], arrays["vocabulary"]),
         sentence_idf=arrays["idf.sentence"].astype(np.float32),
         request_idf=arrays["idf.request"].astype(np.float32),
-        heads={plan.name: _head(arrays, plan.name, plan.labels) for plan in HEADS},
+        heads={plan.name: _head(arrays, plan) for plan in HEADS},
     )
     named = {
         name: Decision(
@@ -232,15 +230,6 @@ def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
     return Model(heads, answers)
 
 
-def _head(arrays: Mapping[str, Any], name: str, labels: tuple[str, ...]) -> Head:
-    beside = {
-        which: _dense(arrays, f"head.{name}.{which}")
-        for which in ("before", "after")
-        if f"head.{name}.{which}.data" in arrays
-    }
-    return Head(
-        labels=labels,
-        weights=_dense(arrays, f"head.{name}"),
-        bias=arrays[f"head.{name}.bias"],
-        **beside,
-    )
+def _head(arrays: Mapping[str, Any], plan: Plan) -> Head:
+    weights = {name: _dense(arrays, f"head.{plan.name}.{name}") for name in ("", *plan.beside)}
+    return Head(weights, arrays[f"head.{plan.name}.bias"])

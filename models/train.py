@@ -15,7 +15,7 @@ import numpy as np
 from models import decisions as d
 from models.answers import code_probabilities
 from models.corpus import Corpus, Example, Sentence
-from models.features import Floats, Ints
+from models.features import Bools, Floats, Ints
 from models.heads import MARKS, Heads, Scores, fit_heads, score
 from models.targets import CALLS_FOR, signals_of, targets_of
 from models.views import View, pair_groups
@@ -30,10 +30,10 @@ _FLAG_LABELS: Final = {
     "risk": RISKS,
     "client_agreement": AGREEMENTS,
 }
-#: Codes are decided alike, by one model per field over thousands of rows; it needs little holding back.
+#: One model per field decides its codes, over thousands of rows: it needs little holding back.
 _CODE_STRENGTH: Final = 1.0
 #: A client counts as told from this probability on; see ``models.answers.choose_told``.
-_CLEAR: Final = 0.5
+_CLEAR: Final = 0.65
 #: A cancellation, referral or note has a reason; the likeliest is given from this probability on.
 _ANY_REASON: Final = 0.2
 
@@ -143,7 +143,7 @@ class _Class:
     def learn(
         self, name: str, labels: tuple[str, ...], features: Floats, *, everyone: bool = False
     ) -> d.Decision:
-        """The decision about field *name*, from all requests or from those whose fields are labelled."""
+        """The decision about field *name*, from those whose fields are labelled or from all."""
         all_rows = [i for i, r in enumerate(self.requests) if r is not None]
         rows = all_rows if everyone else self.asked()
         wanted = _numbers([self.requests[i] for i in rows], name, labels)
@@ -166,7 +166,7 @@ def _requests_of(lesson: Lesson) -> list[Request | None]:
 
 
 def _joined(parts: Sequence[d.Evidence]) -> d.Evidence:
-    """The evidence of several batches as one; owners and sentence rows are not kept apart."""
+    """The evidence of several batches as one; where a sentence stands is not kept."""
 
     def join(of: Callable[[d.Evidence], Floats]) -> Floats:
         return np.concatenate([of(part) for part in parts])
@@ -175,10 +175,11 @@ def _joined(parts: Sequence[d.Evidence]) -> d.Evidence:
         return {name: np.concatenate([of(part)[name] for part in parts]) for name in of(parts[0])}
 
     return d.Evidence(
-        owner=np.concatenate([part.owner for part in parts]),
+        owner=np.concatenate([part.owner + 1_000_000 * i for i, part in enumerate(parts)]),
         best=join_all(lambda part: part.best),
         where={},
         said_at_all=join(lambda part: part.said_at_all),
+        telling=join(lambda part: part.telling),
         whole=join_all(lambda part: part.whole),
         noticed=join(lambda part: part.noticed),
         plain=join(lambda part: part.plain),
@@ -211,7 +212,7 @@ def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Deci
     return decision, best_threshold(code_probabilities(decision, features), held)
 
 
-def best_threshold(likely: Floats, held: Floats) -> float:
+def best_threshold(likely: Floats, held: Bools) -> float:
     """The probability from which on codes are given, for the best micro-F1."""
     grid = np.arange(0.2, 0.71, 0.02)
     scores = []

@@ -73,7 +73,7 @@ def sentences_with(view: View, quote: str) -> tuple[int, ...]:
 
 
 def pair_groups(view: View, requests: Sequence[Request]) -> list[tuple[Group, Request]]:
-    """Each group with the labelled request it stands for; groups and requests left over drop out."""
+    """Each group with the labelled request it stands for; those left over drop out."""
     pairs: list[tuple[Group, Request]] = []
     groups, gold = list(view.groups), list(requests)
     for alike in (_same_session, _same_client, _any):

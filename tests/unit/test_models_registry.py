@@ -1,0 +1,80 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.reading import ModelRefusedError, load_reader
+from models.registry import RELEASED, load, promoted, release, releases
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(RELEASED / promoted(), tmp_path / promoted())
+    shutil.copy(RELEASED / "PROMOTED", tmp_path / "PROMOTED")
+    return tmp_path / promoted()
+
+
+def change_manifest(folder: Path, **fields: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **fields}), "utf-8")
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "model.json"])
+def test_a_release_with_one_changed_bit_is_refused(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+
+    with pytest.raises(ModelRefusedError, match="not the file that was released"):
+        load_reader(folder=copy.parent)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"format": 0}, "has format 0, wanted"),
+        ({"labels": "0" * 64}, "other labels"),
+        ({"files": {"../../secrets": "0"}}, "must name"),
+        ({"surprise": 1}, "is not a manifest"),
+    ],
+)
+def test_a_release_that_does_not_fit_the_program_is_refused(copy, fields, reason):
+    change_manifest(copy, **fields)
+
+    with pytest.raises(ModelRefusedError, match=reason):
+        load_reader(folder=copy.parent)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "manifest.json"])
+def test_a_release_with_a_file_missing_is_refused(copy, name):
+    (copy / name).unlink()
+
+    with pytest.raises(ModelRefusedError, match="cannot be read"):
+        load_reader(folder=copy.parent)
+
+
+def test_a_folder_that_promotes_nothing_is_refused(tmp_path):
+    with pytest.raises(ModelRefusedError, match="names no promoted model"):
+        load_reader(folder=tmp_path)
+
+
+def test_writing_a_release_and_reading_it_back_gives_the_same_bytes(tmp_path):
+    model, manifest = load(RELEASED / promoted())
+
+    again = release(
+        model, tmp_path / "again", version="again", seed=0, data=manifest.data, metrics={}
+    )
+
+    assert again.files == manifest.files
+    assert [m.version for m in releases(tmp_path)] == ["again"]
+
+
+def test_the_release_that_ships_was_trained_on_the_corpora_that_ship():
+    from models.corpus import load_corpus
+
+    _, manifest = load(RELEASED / promoted())
+
+    assert manifest.data == load_corpus().digest
+    size = sum(path.stat().st_size for path in (RELEASED / promoted()).iterdir())
+    assert size < 8_000_000
