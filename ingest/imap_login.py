@@ -26,20 +26,21 @@ def log_in(
     an overloaded server are a ``SourceError``.
     """
     try:
-        access.before_login()
         if access.tokens is None:
-            _with_password(client, name, user, access.password)
+            _with_password(client, name, user, access)
         else:
             _with_token(client, user, access, access.tokens, reconnect)
     except FAILURES as error:
         raise _failure(error, name, access) from None
 
 
-def _with_password(client: Client, name: str, user: str, password: str) -> None:
+def _with_password(client: Client, name: str, user: str, access: Access) -> None:
+    password = access.password
     if re.search(r"[\0\r\n]", user + password):
         raise SourceSpecError(f"{name}: user and password must not hold line breaks")
     if client.has_capability("LOGINDISABLED"):
         raise SourceError(f"{name}: the server takes no password without TLS; use imaps://")
+    access.before_login()
     if user.isascii() and password.isascii():
         client.login(user, password)
     else:  # LOGIN is for ASCII alone
@@ -73,6 +74,7 @@ def _with_token(
     reconnect: Callable[[], Client],
 ) -> None:
     token = tokens.current()
+    access.before_login()
     try:
         _send_token(client, user, token)
     except FAILURES as error:

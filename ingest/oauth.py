@@ -248,6 +248,7 @@ def _post(oauth: OAuth, body: str) -> tuple[int, str]:
                 "Accept": "application/json",
             },
             auth=lambda request: request,  # or requests would look for a password in ~/.netrc
+            proxies={"no_proxy": _host(oauth)} if oauth.token_url.startswith("http:") else None,
             timeout=oauth.timeout_s,
             allow_redirects=False,  # secrets go to the address that was configured, or nowhere
             stream=True,
@@ -310,4 +311,8 @@ def _failure(oauth: OAuth, code: str, text: str) -> SourceError:
 
 
 def _who(oauth: OAuth) -> str:
-    return f"the token endpoint at {urlsplit(oauth.token_url).hostname}"
+    return f"the token endpoint at {_host(oauth)}"
+
+
+def _host(oauth: OAuth) -> str:
+    return urlsplit(oauth.token_url).hostname or ""

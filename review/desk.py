@@ -95,8 +95,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON instead
 
 
 def mailboxes(settings: Settings, named: Iterable[str] | None) -> tuple[SourceSettings, ...]:
-    """The mailboxes *named* on the command line, else the configured ones; at least one."""
-    specs = tuple(SourceSettings(url=url) for url in named or ()) or settings.sources
+    """The mailboxes *named* on the command line, else the configured ones; at least one.
+
+    One that is named as it is configured keeps what the settings say of it.
+    """
+    configured = {spec.url: spec for spec in settings.sources}
+    specs = tuple(configured.get(url) or SourceSettings(url=url) for url in named or ())
+    specs = specs or settings.sources
     if not specs:
         msg = f"no mailbox to read: give --source or `sources` in the settings; {ALLOWED_SPECS}"
         raise SettingsError(msg)

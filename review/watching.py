@@ -90,7 +90,7 @@ def watch(
     specs = dict.fromkeys(mailboxes(settings, source))
     turns = [Turn(spec, Pace(first_pause_s)) for spec in specs]
     for turn in turns:  # a slip in the settings shows now, and with its own exit code
-        open_source(turn.spec.url, _access(settings, turn))
+        open_source(turn.spec.url, settings.access_to(turn.spec))
     wake: SimpleQueue[Turn | None] = SimpleQueue()
     signals = Signals(wake)
     with (
@@ -142,7 +142,7 @@ def _look(
             access=lambda spec: _access(settings, turns[spec]),
             stopped=stopped,
         )
-    except (StoreError, SettingsError, SourceError) as error:
+    except (StoreError, SourceError) as error:
         typer.echo(f"fit-triage: {error}", err=True)
         for turn in due:
             turn.due = time.monotonic() + turn.pace.failed(refused=False)
@@ -166,7 +166,11 @@ def _settle(turn: Turn, report: SourceReport, interval_s: float) -> None:
 
 
 def _access(settings: Settings, turn: Turn) -> Access:
-    return replace(settings.access_to(turn.spec), before_login=turn.pace.before_login)
+    try:
+        access = settings.access_to(turn.spec)
+    except SettingsError as error:  # a file that was there at the start; it may come back
+        raise SourceError(str(error)) from None
+    return replace(access, before_login=turn.pace.before_login)
 
 
 @contextmanager

@@ -492,8 +492,9 @@ def test_a_run_reads_a_mailbox_that_takes_no_password(
 ) -> None:
     file = configured(tmp_path, box, grant)
     command = [FIT_TRIAGE, "--config", file, "run"]
+    named = [*command, "--source", box.spec()]  # keeps what the settings say of it
 
-    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    first = subprocess.run(named, capture_output=True, text=True, check=False)
     tokens.revoke_all()
     second = subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -19,6 +19,7 @@ import pytest
 from services.cutting_proxy import CuttingProxy, cutting_proxy
 from services.dovecot import Dovecot, Mailbox, running_dovecot
 from services.scripted_imap import scripted_imap
+from services.token_server import token_server
 
 from ingest.idle import IdleLine, Listener
 from ingest.pace import Pace
@@ -254,6 +255,28 @@ def test_scheduled_runs_beside_it_store_every_message_once(
 
     assert counts.messages + counts.quarantined == 41
     assert broken is None
+
+
+def test_a_token_that_is_revoked_while_watching_is_replaced(tmp_path: Path) -> None:
+    with token_server() as tokens, running_dovecot(check_url=tokens.check_url) as dovecot:
+        box = dovecot.mailbox([mail(1)])
+        tokens.username = box.user
+        (tmp_path / "secret").write_text(tokens.client_secret)
+        oauth = (
+            f'[sources.oauth]\nflow = "client_credentials"\ntoken_url = "{tokens.url}"\n'
+            f'client_id = "{tokens.client_id}"\nclient_secret_file = "{tmp_path}/secret"\n'
+            "allow_loopback_http = true"
+        )
+        with Watch(tmp_path, [box.spec()], dovecot, last=oauth, interval=3600) as watch:
+            watch.listening()
+            tokens.revoke_access()
+            box.append(mail(2))
+
+            watch.until(lambda: watch.fetched() == 2)
+            assert watch.stop()[0] == 0
+
+    assert len(tokens.asked) == 2  # all logins of the first two looks and the listener shared one
+    assert watch.errors == []
 
 
 # One line that listens
