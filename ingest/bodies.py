@@ -17,7 +17,14 @@ from ingest.limits import MAX_DEPTH, MAX_PARTS, UnreadableEmailError
 from triage.records import Attachment
 
 _MAX_TEXT = 1_000_000  # characters of text that are read; nobody writes more to a support team
+_LONG = 400  # characters beyond which a text around the parts is more than a hint to old programs
+_FIELDS_OF_PARTS = frozenset(
+    ("from", "to", "cc", "bcc", "subject", "date", "sender", "received", "importance", "priority")
+)
 _STUB = 200  # characters below which a text part is compared with its HTML sibling
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_FEW = 3  # words of three letters and more by which two forms of one text may differ
+_MORE = 0.1  # and which share of them
 _SAYS_NOTHING = re.compile(
     r"(?i)(?:view|read|see)[^.\n]{0,60}(?:html|browser|online)|does not support html|html[- ]"
     r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
@@ -43,6 +50,7 @@ class Body:
     attachments: list[Attachment] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)  # content types in order, containers too
+    outside: list[str] = field(default_factory=list)  # raw text that stands in no part
 
 
 @dataclass(slots=True)
@@ -65,23 +73,38 @@ def read(message: Message) -> Body:
         offset = sum(text.count("\n") + 2 for text in texts)
         signature |= {offset + line for line in chosen.signature_lines}
         texts.append(chosen.text)
-    outside = _outside_parts(message)
-    if outside and (not "".join(texts).strip() or not _BOILERPLATE.search(outside)):
-        body.defects.append("text_outside_parts")
-        if not "".join(texts).strip():
-            texts = [_cleaned(html.Rendered(outside), body).text]
+    _read_outside(texts, body)
     body.text = "\n\n".join(texts)
     body.signature_lines = frozenset(signature)
     return body
 
 
-def _outside_parts(message: Message) -> str:
-    """Text before the first or after the last part, which mail programs do not show."""
-    if not message.is_multipart() or message.get_content_maintype() != "multipart":
-        return ""
-    around = [getattr(message, name) or "" for name in ("preamble", "epilogue")]
-    kept = [text for text in around if text.strip() and not _BOILERPLATE.search(text)]
-    return charset.decode(transfer.as_bytes("\n".join(kept)))[0].strip() if kept else ""
+def _read_outside(texts: list[str], body: Body) -> None:
+    """Text around the parts, which mail programs do not show: read where there is no other."""
+    outside = charset.decode(transfer.as_bytes("\n".join(body.outside)))[0].strip()
+    silent = not "".join(texts).strip()
+    if not outside or (_is_boilerplate(outside) and not silent):
+        return
+    body.defects.append("text_outside_parts")
+    if silent:
+        texts[:] = [_cleaned(html.Rendered(outside), body).text]
+
+
+def _is_boilerplate(text: str) -> bool:
+    return len(text) < _LONG and _BOILERPLATE.search(text) is not None
+
+
+def _note_outside(part: Message, body: Body, *, inside: bool) -> None:
+    """Keep what the standard library's parser puts aside: around parts, and among their headers."""
+    around = [getattr(part, name) or "" for name in ("preamble", "epilogue")]
+    if inside:
+        around += [getattr(defect, "line", None) or "" for defect in part.defects]
+        around += [
+            f"{name}: {value}"
+            for name, value in part.raw_items()
+            if "-" not in name and name.lower() not in _FIELDS_OF_PARTS
+        ]
+    body.outside += [text for text in around if text.strip() and not _is_boilerplate(text)]
 
 
 def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
@@ -97,6 +120,8 @@ def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
             raise UnreadableEmailError("too_deep")
         kind = _content_type(part)
         body.types.append(kind)
+        if not kind.startswith("message/"):
+            _note_outside(part, body, inside=depth > 0)
         if part is message and kind in {"text/plain", "text/html"}:
             # The whole message is this text, whatever its label says about showing it.
             if _is_attached(part) and attachments.filename(part):
@@ -134,11 +159,13 @@ def _children(part: Message, body: Body) -> list[Message] | None:
         return None
     boundary = transfer.as_bytes(found[1].removesuffix("--"))
     rebuilt = b'Content-Type: multipart/mixed; boundary="' + boundary.replace(b'"', b"") + b'"\n\n'
-    inner = BytesParser().parsebytes(rebuilt + transfer.as_bytes(payload)).get_payload()
+    whole = BytesParser().parsebytes(rebuilt + transfer.as_bytes(payload))
+    inner = whole.get_payload()
     if not isinstance(inner, list):
         body.defects.append("multipart_without_parts")
         return None
     body.defects.append("boundary_inferred")
+    _note_outside(whole, body, inside=False)
     return [child for child in inner if isinstance(child, Message)]
 
 
@@ -181,6 +208,9 @@ def _chosen(pieces: list[_Piece], body: Body) -> Iterator[html.Rendered]:
     if not usable and pieces:
         body.defects.append("text_from_unknown_type")
         usable = pieces
+    for piece in pieces:
+        if piece not in usable:
+            _list(piece.part, _content_type(piece.part), body)
     done: set[int] = set()
     for piece in usable:
         group = piece.alternative
@@ -216,9 +246,21 @@ def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
         readings = [_html(piece.part, body) for piece in marked]
         shown = sum(len(rendered.text.strip()) for rendered in readings)
         if shown > 2 * words + 20 or (shown and says_nothing):
+            if not says_nothing:
+                _compare(text, "\n".join(rendered.text for rendered in readings), body)
             yield from readings
             return
+    for piece in marked:
+        _compare(html.glance(_text_of(piece.part, Body())), text, body)
     yield from plain
+
+
+def _compare(unread: str, read: str, body: Body) -> None:
+    """Flag a form of the text that says more than the one read."""
+    words = set(_WORD.findall(unread.lower()))
+    more = words.difference(_WORD.findall(read.lower()))
+    if len(more) >= _FEW and len(more) > _MORE * len(words):
+        body.defects.append("alternative_differs")
 
 
 def _html(part: Message, body: Body) -> html.Rendered:

@@ -1,6 +1,7 @@
 """Every repair that reading a message can need, with a sentence for staff."""
 
 DEFECTS = {
+    "alternative_differs": "The HTML form of the text and the plain one say different things.",
     "answers_may_be_inline": "The sender says that answers stand inside the quoted text.",
     "base64_damaged": "Base64 content was damaged; what could be decoded is shown.",
     "bare_cr_in_headers": "A header holds a bare carriage return, as forged headers do.",

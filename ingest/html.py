@@ -31,10 +31,14 @@ _SPACED = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", 
 _UNSEEN = frozenset(
     (
         "script", "style", "head", "title", "template", "noscript", "object", "embed", "applet",
-        "iframe", "math", "svg", "select", "textarea", "button", "base", "link", "meta",
+        "iframe", "math", "svg", "select", "textarea", "base", "link", "meta",
         "-comment", "!doctype", "xml", "audio", "video", "canvas",
     )
 )  # fmt: skip
+# What some mail programs show of those.
+_SAYS_SOMETHING = frozenset(
+    ("noscript", "object", "iframe", "math", "svg", "select", "textarea", "template", "canvas")
+)
 _VOID = frozenset(
     (
         "br", "hr", "img", "input", "area", "base", "col", "embed", "link", "meta", "param",
@@ -50,6 +54,9 @@ _OPTIONAL_END = frozenset(
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _ANY_TAG = re.compile(r"<[^<>]{0,10000}>")
+_NO_TEXT = re.compile(
+    r"(?is)<!--.*?(?:-->|\Z)|<(style|script|head|title)\b[^<>]{0,1000}>.*?(?:</\1\b[^<>]{0,100}>|\Z)"
+)
 _BREAKING_TAG = re.compile(r"(?i)</?(?:br|p|div|tr|li|h[1-6]|table|ul|ol|blockquote|hr)\b")
 _HIDDEN = re.compile(
     r"(?i)display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
@@ -97,6 +104,11 @@ def to_text(html: str) -> Rendered:
     writer = _Writer()
     _walk(body, writer)
     return writer.rendered()
+
+
+def glance(html: str) -> str:
+    """The words of *html*, without paragraphs or quotes: enough to compare, and quick."""
+    return unescape(_ANY_TAG.sub(" ", _NO_TEXT.sub(" ", html[:MAX_HTML_BYTES])))
 
 
 def _depth(html: str) -> int:
@@ -192,7 +204,10 @@ def _walk(body: LexborNode, writer: _Writer) -> None:
         descends = False
         if tag == "-text":
             writer.write(node.text_content or "")
-        elif tag not in _UNSEEN:
+        elif tag in _UNSEEN:
+            if tag in _SAYS_SOMETHING and (node.text() or "").strip():
+                writer.defects.append("hidden_text")
+        else:
             effect = _enter(node, tag, writer)
             if effect is not None and node.child is not None:
                 open_effects.append((node, effect))

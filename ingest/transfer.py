@@ -8,6 +8,10 @@ from email.message import Message
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_SPACED_WORDS = re.compile(rb"(?<=[^\s])[ \t](?=[^\s])")
+_LONG_WORD = 24
+_MORE_AFTER_PADDING = re.compile(rb"=[=\s]*[A-Za-z0-9+/]")
+_PADDING = re.compile(rb"=[=\s]*")
 _UU_BEGIN = re.compile(rb"(?m)^begin[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,255}?)[ \t]*\r?$")
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,90}")
 
@@ -48,6 +52,10 @@ def undo(data: bytes, encoding: str) -> tuple[bytes, tuple[str, ...]]:
 
 def base64_bytes(data: bytes) -> tuple[bytes, bool]:
     """What *data* encodes, and whether foreign characters or a cut had to be forgiven."""
+    if _MORE_AFTER_PADDING.search(data):
+        # Blocks encoded one by one and joined: the standard library stops after the first.
+        found = [base64_bytes(block) for block in _PADDING.split(data)]
+        return b"".join(block for block, _ in found), True
     try:
         return binascii.a2b_base64(data.strip(), strict_mode=False), False
     except binascii.Error:
@@ -59,7 +67,7 @@ def base64_bytes(data: bytes) -> tuple[bytes, bool]:
 def _base64_body(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     lines = data.split()
     foreign = sum(1 for line in lines if not _BASE64_LINE.fullmatch(line))
-    if foreign * 2 > len(lines):  # plain text under a false label
+    if foreign * 2 > len(lines) or _is_prose(data, lines):  # plain text under a false label
         return data, ("transfer_encoding_wrong",)
     if not foreign:
         decoded, damaged = base64_bytes(data)
@@ -70,6 +78,12 @@ def _base64_body(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     plain = [line for line in wrapped if line.strip() and not _BASE64_LINE.fullmatch(line.strip())]
     decoded, _ = base64_bytes(b"\n".join(encoded))
     return decoded + b"\n" + b"\n".join(plain), ("base64_damaged",)
+
+
+def _is_prose(data: bytes, words: list[bytes]) -> bool:
+    """Words without any punctuation would pass for base64; nobody encodes in so short pieces."""
+    spaces = len(_SPACED_WORDS.findall(data))
+    return spaces * 2 > len(words) and max(map(len, words)) < _LONG_WORD
 
 
 def uuencoded(data: bytes) -> tuple[list[tuple[str, bytes]], bytes]:

@@ -492,3 +492,68 @@ def test_a_few_thousand_mutants_raise_nothing_and_store_anywhere():
 
     assert tally.failures == []
     assert tally.outcomes["parsed"] > 1_000
+
+
+# --- nothing is lost
+
+
+def test_base64_encoded_in_pieces_is_read_to_its_end():
+    body = base64.b64encode(b"Please cancel.") + b"\n" + base64.b64encode(b" She was told.\n")
+
+    email = typed("text/plain; charset=utf-8", body, encoding="base64")
+
+    assert email.new_text == "Please cancel. She was told."
+
+
+def test_words_without_punctuation_are_no_base64():
+    email = typed("text/plain", b"please cancel the session with Imogen\n", encoding="base64")
+
+    assert email.new_text == "please cancel the session with Imogen"
+    assert "transfer_encoding_wrong" in email.defects
+
+
+def test_text_and_html_that_say_different_things_are_flagged():
+    plain = b"Content-Type: text/plain\n\n" + b"I am happy to go on with the sessions. " * 6
+    marked = b"Content-Type: text/html\n\n<p>Please cancel everything with Imogen at once</p>"
+
+    email = multipart(plain, marked, kind="alternative")
+
+    assert "happy" in email.new_text
+    assert "alternative_differs" in email.defects
+
+
+def test_text_and_html_that_say_the_same_are_not_flagged():
+    text = b"Please cancel the session with Imogen on Tuesday.\n"
+    marked = b"<style>p {margin: none}</style><p>Please <b>cancel</b> the session with Imogen on"
+
+    email = multipart(
+        b"Content-Type: text/plain\n\n" + text,
+        b"Content-Type: text/html\n\n" + marked + b" Tuesday.</p>",
+        kind="alternative",
+    )
+
+    assert email.defects == ()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"  Please cancel, she was told.\nregards",  # taken for a continuation of no field
+        b"Please: cancel, she was told.\n\nregards",  # taken for a field
+        b"Content-Type: multipart/mixed; boundary=c\n\nPlease cancel.\n--c\n\nregards\n--c--\n",
+    ],
+)
+def test_text_that_a_parser_takes_for_something_else_is_flagged(part):
+    email = multipart(part)
+
+    assert "regards" in email.new_text
+    assert "text_outside_parts" in email.defects
+
+
+def test_text_of_an_odd_type_beside_the_letter_is_an_attachment():
+    email = multipart(
+        b"Content-Type: text/plain\n\nPlease cancel.\n", b"Content-Type: text/x-log\n\nmore\n"
+    )
+
+    assert email.new_text == "Please cancel."
+    assert [a.content_type for a in email.attachments] == ["text/x-log"]
