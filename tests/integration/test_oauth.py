@@ -246,28 +246,64 @@ def test_client_credentials_are_used_without_any_file_being_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_rotated_refresh_token_is_on_disk_before_the_access_token_is_used(
-    box: Mailbox, tokens: TokenServer, grant: OAuth
-) -> None:
-    killed_in_between = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from ingest.oauth import OAuth, TokenSource\n"
-        "secret, refresh, url, client = sys.argv[1:]\n"
-        "TokenSource(OAuth('refresh_token', url, client, 'imap', Path(secret), Path(refresh),\n"
-        "                  allow_loopback_http=True)).current()\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    names = [str(grant.client_secret_file), str(grant.refresh_token_file)]
-    words = [sys.executable, "-c", killed_in_between, *names, grant.token_url, grant.client_id]
+RENEW_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from ingest.oauth import OAuth, TokenSource
 
-    first = subprocess.run(words, check=False, cwd=Path(__file__).parents[2])
+secret, refresh, url, client, call, moment = sys.argv[1:]
+real = getattr(os, call, None)
+
+def dies(*words):
+    if moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*words)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if real is not None:
+    setattr(os, call, dies)
+TokenSource(OAuth("refresh_token", url, client, "imap", Path(secret), Path(refresh),
+                  allow_loopback_http=True)).current()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def renew_and_die(grant: OAuth, call: str = "none", moment: str = "") -> None:
+    """A process that renews and is killed at the system *call*, or right after it has renewed."""
+    files = [str(grant.client_secret_file), str(grant.refresh_token_file)]
+    words = [*files, grant.token_url, grant.client_id, call, moment]
+    process = subprocess.run(
+        [sys.executable, "-c", RENEW_AND_DIE, *words], check=False, cwd=Path(__file__).parents[2]
+    )
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("call", "moment"), [("rename", "after"), ("none", "")])
+def test_a_rotated_refresh_token_is_on_disk_before_the_access_token_is_used(
+    box: Mailbox, tokens: TokenServer, grant: OAuth, call: str, moment: str
+) -> None:
+    renew_and_die(grant, call, moment)
     tokens.revoke_access()  # so that the next one must renew, with the rotated token
     seen = count(box, TokenSource(grant))
 
-    assert first.returncode == -signal.SIGKILL
     assert seen == 3
-    assert len({asked["refresh_token"] for asked in tokens.asked}) == len(tokens.asked) == 2
+    assert len({asked["refresh_token"] for asked in tokens.asked}) == len(tokens.asked)
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "pwrite", "ftruncate", "fsync", "rename"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_at_any_moment_leaves_a_whole_token_file_and_no_lock(
+    tokens: TokenServer, grant: OAuth, call: str, moment: str
+) -> None:
+    tokens.rotates = False  # or a kill before the renaming would be the provider's to forgive
+
+    renew_and_die(grant, call, moment)
+    kept = TokenFile(grant.refresh_token_file).read()
+    token = TokenSource(grant).current()
+
+    assert kept.refresh_token in tokens.issued
+    assert token in tokens.issued
+    assert not list(grant.refresh_token_file.parent.glob("*.new"))
 
 
 def test_the_token_file_is_for_its_owner_alone_and_a_link_to_it_stays_one(
