@@ -239,6 +239,7 @@ def _post(oauth: OAuth, body: str) -> tuple[int, str]:
     import requests
     from urllib3.exceptions import HTTPError
 
+    until = time.monotonic() + oauth.timeout_s
     try:
         with requests.post(
             oauth.token_url,
@@ -246,6 +247,7 @@ def _post(oauth: OAuth, body: str) -> tuple[int, str]:
             headers={
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Accept": "application/json",
+                "Accept-Encoding": "identity",
             },
             auth=lambda request: request,  # or requests would look for a password in ~/.netrc
             proxies={"no_proxy": _host(oauth)} if oauth.token_url.startswith("http:") else None,
@@ -253,7 +255,11 @@ def _post(oauth: OAuth, body: str) -> tuple[int, str]:
             allow_redirects=False,  # secrets go to the address that was configured, or nowhere
             stream=True,
         ) as response:
-            content = response.raw.read(_LARGEST_ANSWER, decode_content=True)
+            content = b""
+            while len(content) < _LARGEST_ANSWER and (part := response.raw.read1(_LARGEST_ANSWER)):
+                content += part
+                if time.monotonic() > until:  # requests' own timeout is for each wait alone
+                    raise requests.Timeout
             return response.status_code, content.decode("utf-8", "replace")
     except (requests.RequestException, HTTPError, OSError) as error:
         problem = f"{_who(oauth)} cannot be reached ({_unreachable(error)})"

@@ -61,7 +61,7 @@ def tokens(server: tuple[TokenServer, Dovecot]) -> TokenServer:
     """The endpoint as new, but for what it has issued."""
     tokens = server[0]
     fresh = TokenServer(tokens.port, client_secret=tokens.client_secret)
-    for name in ("lifetime_s", "refresh_lifetime_s", "rotates", "trouble", "delay_s"):
+    for name in ("lifetime_s", "refresh_lifetime_s", "rotates", "trouble", "delay_s", "drip_s"):
         setattr(tokens, name, getattr(fresh, name))
     tokens.asked.clear()
     tokens.revoke_all()
@@ -454,6 +454,9 @@ def test_an_endpoint_that_is_not_there_or_silent_is_named(
     tokens.delay_s = 2
     with pytest.raises(SourceError, match="no answer in time"):
         TokenSource(replace(grant, timeout_s=0.3)).current()
+    tokens.delay_s, tokens.drip_s = 0, 0.05
+    with pytest.raises(SourceError, match="no answer in time"):
+        TokenSource(replace(grant, timeout_s=0.5)).current()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class TokenServer:
     rotates: bool = True
     trouble: tuple[int, bytes] | None = None  # status and body, instead of any answer
     delay_s: float = 0
+    drip_s: float = 0  # between two bytes of an answer
     asked: list[dict[str, str]] = field(default_factory=list)  # of the token endpoint
     checked: int = 0
     issued: list[str] = field(default_factory=list)  # every secret given out: canaries
@@ -147,8 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
         if 300 <= status < 400:
             self.send_header("Location", "http://127.0.0.1:9/token")
         self.end_headers()
+        drip_s = self.server.tokens.drip_s  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
-            self.wfile.write(content)
+            for part in (bytes([byte]) for byte in content) if drip_s else (content,):
+                self.wfile.write(part)
+                time.sleep(drip_s)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         pass
