@@ -1,7 +1,7 @@
 """Fetch new mail, understand it, decide by the platform's rules, and queue it for people.
 
 One batch, top to bottom: `carry` takes what a mailbox has to offer, `keep` puts the bytes on disk,
-`understand` parses and reads them (in worker processes), `decide_on` applies the rules, and one
+`understand` parses and reads them (in worker processes), `hear` applies the rules, and one
 transaction records message, cursor, cases and audit together. Kill it anywhere and start it again.
 """
 
@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -30,18 +30,15 @@ from store import (
     Lease,
     LeaseHeldError,
     LeaseLostError,
-    Outcome,
     Quarantined,
     Store,
     Tally,
 )
-from triage.records import Cursor, Email, RawMessage, Request
+from triage.records import NO_ASK, Cursor, Email, RawMessage, Request
 
 if TYPE_CHECKING:
     from models.reading import Reader
-    from triage.deadlines import OfficeHours
-    from triage.policy import Thresholds
-    from triage.replies import Wording
+    from triage.conversation import Rules
 
 #: A run that is silent for longer has lost its mailbox to the next one.
 LEASE = timedelta(minutes=10)
@@ -72,16 +69,6 @@ class Reading:
     check_dkim: bool = False
     model: str = ""
     fast: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What decisions rest on beside the message and the registry."""
-
-    now: datetime
-    office: OfficeHours
-    certain_from: Thresholds
-    wording: Wording
 
 
 # --- the batch ------------------------------------------------------------------------------------
@@ -192,34 +179,15 @@ def record_message(
         memory.quarantine(raw.key, raw.digest, read.cause)
         return Tally(fetched=1, quarantined=1)
     from triage.cases import split
+    from triage.conversation import hear
 
     asks = [ask for request in read.requests for ask in split(request)]
-    outcomes = [decide_on(read.email, ask, memory, rules) for ask in asks]
+    outcomes = hear(read.email, asks, memory, rules)
     memory.add(raw.key, raw.digest, read.email, outcomes, reader_version=read.reader_version)
-    if all(outcome.decision.queue == "general" for outcome in outcomes):
+    own = [outcome for outcome in outcomes if outcome.ask != NO_ASK]
+    if all(outcome.decision.queue == "general" for outcome in own):
         return Tally(fetched=1, general=1)
     return Tally(fetched=1, queued=1)
-
-
-def decide_on(email: Email, request: Request, memory: Batch, rules: Rules) -> Outcome:
-    """Join a request to its open case, link it to the registry, apply the rules, draft a reply."""
-    from triage.alternatives import rank
-    from triage.cases import merge, which
-    from triage.linking import link
-    from triage.policy import decide
-    from triage.replies import draft_reply
-
-    writers = memory.directory.therapists_at(email.sender.email)
-    therapist_ids = tuple(writer.therapist_id for writer in writers)
-    threads = (email.in_reply_to, *email.references)
-    candidates = memory.open_cases(email.sender.email, therapist_ids, request.session_ids, threads)
-    case = which(candidates, email, request, therapist_ids)
-    known = merge(case, request) if case else request
-    facts = link(email, known, memory.directory, case, rules.now)
-    decision = decide(email, known, facts, rules.now, rules.office, certain_from=rules.certain_from)
-    decision = replace(decision, alternatives=rank(known, facts, memory.directory))
-    draft = draft_reply(email, known, facts, decision, rules.wording)
-    return Outcome(known, facts, replace(decision, draft=draft), case.case_id if case else None)
 
 
 # --- understanding, in worker processes -----------------------------------------------------------
@@ -308,7 +276,7 @@ def run_sources(
     # A misspelt source is found before anything is done, not after half the mailboxes are read.
     access_to = access or settings.access_to
     sources = [open_source(spec.url, access_to(spec)) for spec in specs]
-    rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
+    rules = settings.rules(now)
     run_id = None if dry_run else store.start_run([source.name for source in sources], now)
     begin = start or (lambda _: settings.start)
     reports = []
@@ -363,7 +331,7 @@ def retry_quarantined(
     They are read from the bytes kept, and those that were never had from their mailboxes. Raises
     ``SourceError`` for the first mailbox that cannot be reached, when all others are done.
     """
-    rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
+    rules = settings.rules(now)
     tally = Tally()
     with reading_workers(settings) as workers:
         for found in chain(_kept(store, chosen, now), _had_now(settings, store, chosen)):

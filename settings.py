@@ -34,7 +34,9 @@ from pydantic_settings import (
 if TYPE_CHECKING:
     from ingest.oauth import OAuth
     from ingest.sources import Access, AccessTokens
+    from triage.conversation import Rules
     from triage.deadlines import OfficeHours
+    from triage.limits import Limits
     from triage.policy import Thresholds
     from triage.replies import Wording
 
@@ -47,10 +49,12 @@ class SettingsError(Exception):
     """The configuration cannot be used; the message names the setting and what is allowed."""
 
 
-class OAuthSettings(BaseModel):
-    """How a mailbox is opened that takes no password; the secrets stay in their files."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OAuthSettings(_Section):
+    """How a mailbox is opened that takes no password; the secrets stay in their files."""
 
     flow: Literal["client_credentials", "refresh_token"]
     token_url: str = Field(description="google, microsoft, or the https:// address of another")
@@ -95,10 +99,8 @@ class OAuthSettings(BaseModel):
         )
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(_Section):
     """One mailbox folder. Only ``url`` is needed for files; IMAP needs a password as well."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
     user: str = Field("", description="Login user, where it differs from the mailbox address")
@@ -109,10 +111,8 @@ class SourceSettings(BaseModel):
     oauth: OAuthSettings | None = Field(None, description="Access tokens instead of a password")
 
 
-class OfficeSettings(BaseModel):
+class OfficeSettings(_Section):
     """When somebody is there to act, in Europe/London."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     days: tuple[int, ...] = Field((0, 1, 2, 3, 4), description="Working days, Monday is 0")
     opens: time = Field(time(9), description="Local time")
@@ -129,20 +129,47 @@ class OfficeSettings(BaseModel):
         return days
 
 
-class WatchSettings(BaseModel):
-    """How `fit-triage watch` goes about; times in seconds."""
+class EscalationStep(_Section):
+    """From so many office hours before a deadline, somebody is to look."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    hours: float = Field(ge=0, description="Office hours left; 0 is once the deadline has passed")
+    who: str = Field(min_length=1, description="Who is to look, as the queue shows it")
+
+
+class UnconfirmedSettings(_Section):
+    """Rule 7: sessions left unconfirmed, counted per therapist over a rolling window."""
+
+    window_days: int = Field(90, ge=1, description="How far back sessions count")
+    warn_at: int = Field(2, ge=1, description="From so many on there is a warning")
+    pause_at: int = Field(4, ge=1, description="From so many on the profile may be paused")
+
+    @model_validator(mode="after")
+    def _warns_in_time(self) -> Self:
+        if self.warn_at < self.pause_at:
+            return self
+        raise ValueError("warn_at must be below pause_at, or the warning comes too late")
+
+
+class RegistrySettings(_Section):
+    """Where the booking registry comes from, and when it is out of date."""
+
+    database_url: SecretStr = Field(SecretStr(""), description="The platform's database")
+    sessions_query: Path | None = Field(None, description="File with one SELECT")
+    therapists_query: Path | None = Field(None, description="File with one SELECT")
+    clients_query: Path | None = Field(None, description="File with one SELECT")
+    stale_hours: float = Field(36, gt=0, description="Older is said wherever it matters")
+
+
+class WatchSettings(_Section):
+    """How `fit-triage watch` goes about; times in seconds."""
 
     interval: float = Field(300, ge=1, description="Between two looks, give or take a tenth")
     idle: bool = Field(default=True, description="Let servers tell of new mail (IMAP IDLE)")
     idle_renew: float = Field(480, ge=1, le=540, description="How long to believe a silent one")
 
 
-class CertaintySettings(BaseModel):
+class CertaintySettings(_Section):
     """How sure a reading must be; a case that rests on one less sure is checked by a person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: float = Field(0.7, ge=0, le=1, description="What is asked for")
     told: float = Field(0.8, ge=0, le=1, description="That the client was told")
@@ -182,6 +209,15 @@ class Settings(BaseSettings):
     office: OfficeSettings = OfficeSettings()
     certainty: CertaintySettings = CertaintySettings()
     watch: WatchSettings = WatchSettings()
+    registry: RegistrySettings = RegistrySettings()
+    unconfirmed: UnconfirmedSettings = UnconfirmedSettings()
+    escalation: tuple[EscalationStep, ...] = Field(
+        tuple(
+            EscalationStep(hours=hours, who=who)
+            for hours, who in ((8, "the team"), (2, "whoever is on shift"), (0, "the team lead"))
+        ),
+        description="Who is to look as a deadline comes nearer",
+    )
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -229,6 +265,19 @@ class Settings(BaseSettings):
             holidays=frozenset(country_holidays("GB", subdiv=office.region, years=years)),
             notice=timedelta(hours=office.notice_hours),
         )
+
+    def rules(self, now: datetime) -> Rules:
+        """Everything that decisions made at *now* rest on."""
+        from triage.conversation import Rules
+
+        known = self.office_hours(now), self.thresholds(), self.wording(), self.limits()
+        return Rules(now, *known)
+
+    def limits(self) -> Limits:
+        from triage.limits import Limits
+
+        lost, stale = self.unconfirmed, timedelta(hours=self.registry.stale_hours)
+        return Limits(timedelta(days=lost.window_days), lost.warn_at, lost.pause_at, stale)
 
     def thresholds(self) -> Thresholds:
         from triage.policy import Thresholds
@@ -329,13 +378,11 @@ def _first_problem(error: ValidationError, file: Path | None) -> str:
 
 
 def _allowed_beside(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, Any] = {
-        "sources": SourceSettings,
-        "office": OfficeSettings,
-        "certainty": CertaintySettings,
-        "watch": WatchSettings,
-    }
-    model = models.get(str(location[0]), Settings) if len(location) > 1 else Settings
+    model: Any = Settings
+    if len(location) > 1:
+        listed = {"sources": SourceSettings, "escalation": EscalationStep}
+        name = str(location[0])
+        model = listed.get(name) or Settings.model_fields[name].annotation
     if "oauth" in location[:-1]:
         model = OAuthSettings
     return sorted(set(model.model_fields) - {"imap_password"})

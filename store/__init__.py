@@ -1,6 +1,6 @@
 """Memory: the schema, one deep Store, and the migrations."""
 
-from store.batch import Batch, Outcome
+from store.batch import Batch
 from store.errors import LeaseHeldError, LeaseLostError, StoreError
 from store.leases import Lease
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
@@ -8,6 +8,7 @@ from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
 from store.runs import Counts, Run, Tally
 from store.store import Store, open_store
+from triage.records import Outcome
 
 __all__ = [
     "Batch",

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Connection, select, update
 
 from store.audit import AuditEvent, sealed_row
+from store.conversations import conversation_json, said_in
 from store.directory import RegistryDirectory
 from store.joining import CLOSED, OpenCases, load
 from store.rows import Rows, lost_places, present, set_aside
 from store.schema import ledger, messages
-from store.values import client_id, decision_json, details_json, facts_json, request_json
-from triage.records import CaseFacts, Cursor, Decision, Email, MessageKey, OpenCase, Request
+from store.values import decision_json, details_json, facts_json
+from triage.records import (
+    NO_ASK,
+    Cursor,
+    Email,
+    MessageKey,
+    OpenCase,
+    Outcome,
+    Request,
+    Said,
+    Therapist,
+)
+from triage.threads import continued, opened
 
 #: A message with several requests counts as the first of these that one of them is in.
 _PRESSING: Final = ("cancellation", "referral", "enquiry", "general", "quarantine")
-
-
-class Outcome(NamedTuple):
-    """What was made of one request; the case it joins, or None for a case of its own."""
-
-    request: Request
-    facts: CaseFacts
-    decision: Decision
-    joined_case_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class Batch:
             marks.update(("thread", name) for name in (email.in_reply_to, *email.references))
             writers = self.directory.therapists_at(email.sender.email)
             marks.update(("therapist", writer.therapist_id) for writer in writers)
+            marks.update(("sender", address) for address in _side(writers))
         self._open_cases.prefetch(marks)
 
     def seen(self, digest: str) -> bool:
@@ -101,10 +105,15 @@ class Batch:
         a stranger can name both.
         """
         marks = [("sender", sender)]
+        marks += [("sender", at) for at in _side(self.directory.therapists_at(sender))]
         marks += [("therapist", name) for name in therapist_ids]
         marks += [("session", name) for name in session_ids]
         marks += [("thread", name) for name in thread_ids]
         return self._open_cases.candidates(marks)
+
+    def said(self, cases: Sequence[OpenCase]) -> list[Said]:
+        """Every ask of these cases as its own mail put it, those of this batch among them."""
+        return said_in(self._connection, self._rows, cases)
 
     def add(
         self,
@@ -232,7 +241,7 @@ class Batch:
     def _add_message(self, digest: str, email: Email, outcomes: Sequence[Outcome]) -> int:
         self._is_stored[digest] = True
         self._turn.message_id += 1
-        queues = {outcome.decision.queue for outcome in outcomes}
+        queues = {outcome.decision.queue for outcome in outcomes if outcome.ask != NO_ASK}
         self._rows.messages.append(
             {
                 "id": self._turn.message_id,
@@ -258,11 +267,29 @@ class Batch:
     def _add_outcome(
         self, message_id: int, email: Email, outcome: Outcome, reader_version: str
     ) -> int:
-        self._turn.decision_id += 1
-        joined = outcome.joined_case_id is not None
-        case = self._joined(outcome, email) if joined else self._opened(outcome, email)
+        joined = outcome.joined_case_id
+        before = self._case(joined) if joined else None
+        case = self._case_after(message_id, email, outcome, before)
+        for number in _moved_in(before, case, message_id) if outcome.case else ():
+            self._add_decision(number, outcome._replace(ask=NO_ASK), case, reader_version)
+        own = message_id if outcome.ask != NO_ASK else case.asks[-1][0]
+        self._add_decision(own, outcome, case, reader_version)
         self._open_cases.put(case)
         self._put_case(case, email, outcome, new=not joined)
+        self._tell(
+            "joined" if joined else "decided",
+            case_id=case.case_id,
+            message_id=own,
+            decision_id=self._turn.decision_id,
+            queue=outcome.decision.queue,
+            state=outcome.decision.state,
+        )
+        return case.case_id
+
+    def _add_decision(
+        self, message_id: int, outcome: Outcome, case: OpenCase, reader_version: str
+    ) -> None:
+        self._turn.decision_id += 1
         self._rows.decisions.append(
             {
                 "id": self._turn.decision_id,
@@ -270,54 +297,35 @@ class Batch:
                 "message_id": message_id,
                 "decided_at": self._now,
                 "reader_version": reader_version,
-                "request": request_json(outcome.request),
+                "request": conversation_json(outcome, case.asks),
                 "facts": facts_json(outcome.facts),
                 "decision": decision_json(outcome.decision),
             }
         )
-        self._tell(
-            "joined" if joined else "decided",
-            case_id=case.case_id,
-            message_id=message_id,
-            decision_id=self._turn.decision_id,
-            queue=outcome.decision.queue,
-            state=outcome.decision.state,
-        )
-        return case.case_id
 
-    def _opened(self, outcome: Outcome, email: Email) -> OpenCase:
-        facts = outcome.facts
-        self._turn.case_id += 1
-        return OpenCase(
-            case_id=self._turn.case_id,
-            sender=email.sender.email,
-            authenticated=email.authentication.passed,
-            therapist_id=facts.therapist.therapist_id if facts.therapist else "",
-            session_id=_session_id(outcome),
-            client_id=client_id(facts),
-            state=outcome.decision.state,
-            request=outcome.request,
-            message_ids=(email.message_id,),
-        )
+    def _case(self, case_id: int) -> OpenCase:
+        found = self._open_cases.get(case_id)
+        if found is None:
+            [found] = load(self._connection, [case_id])
+        return found
 
-    def _joined(self, outcome: Outcome, email: Email) -> OpenCase:
-        case_id, facts = outcome.joined_case_id or 0, outcome.facts
-        case = self._open_cases.get(case_id)
-        if case is None:
-            [case] = load(self._connection, [case_id])
-        return replace(
-            case,
-            therapist_id=facts.therapist.therapist_id if facts.therapist else case.therapist_id,
-            session_id=_session_id(outcome) or case.session_id,
-            client_id=client_id(facts) or case.client_id,
-            state=outcome.decision.state,
-            request=outcome.request,
-            message_ids=(*case.message_ids, email.message_id),
-        )
+    def _case_after(
+        self, message_id: int, email: Email, outcome: Outcome, before: OpenCase | None
+    ) -> OpenCase:
+        self._turn.case_id += before is None
+        case_id = before.case_id if before else self._turn.case_id
+        if outcome.case:
+            asks = tuple((number or message_id, ask) for number, ask in outcome.case.asks)
+            return replace(outcome.case, case_id=case_id, asks=asks)
+        told = (email, outcome.request, outcome.facts, outcome.decision.state)
+        case = continued(before, *told) if before else opened(case_id, *told)
+        return replace(case, asks=(*case.asks, (message_id, outcome.ask)))
 
     def _put_case(self, case: OpenCase, email: Email, outcome: Outcome, *, new: bool) -> None:
         changes = {
             **_standing(case, outcome),
+            "sender": case.sender,
+            "authenticated": case.authenticated,
             "sender_authenticated": email.authentication.passed,
             "changed_at": self._now,
             "decision_id": self._turn.decision_id,
@@ -325,8 +333,7 @@ class Batch:
         rows = self._rows
         if new:
             first = {"id": case.case_id, "opened_at": self._now, "version": 1}
-            opener = {"sender": case.sender, "authenticated": case.authenticated}
-            rows.new_cases[case.case_id] = {**first, **opener, **changes}
+            rows.new_cases[case.case_id] = {**first, **changes}
         elif case.case_id in rows.new_cases:
             rows.new_cases[case.case_id].update(changes)
         else:
@@ -368,12 +375,16 @@ def _standing(case: OpenCase, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _session_id(outcome: Outcome) -> str:
-    if outcome.facts.session:
-        return outcome.facts.session.session_id
-    # Without a registry the sender's word is all there is; the decision says so.
-    named = () if outcome.facts.registry_known else outcome.request.session_ids
-    return named[0] if len(named) == 1 else ""
+def _side(writers: Iterable[Therapist]) -> set[str]:
+    """Every address from which somebody may write for one of these therapists."""
+    return {address for writer in writers for address in (*writer.emails, *writer.delegates)}
+
+
+def _moved_in(before: OpenCase | None, case: OpenCase, message_id: int) -> list[int]:
+    """Messages that a retold conversation brought into *case* from another."""
+    here = {number for number, _ in before.asks} if before else set()
+    numbers = dict.fromkeys(number for number, _ in case.asks)
+    return [number for number in numbers if number not in here and number != message_id]
 
 
 def take_turn(connection: Connection) -> Turn:

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 
 from store.rows import AT_ONCE
 from store.schema import (
     AnyRow,
+    cases,
     clean,
     clients,
     registry_imports,
@@ -61,10 +63,17 @@ class RegistryDirectory:
     _therapists: dict[str, Therapist | None] = field(default_factory=dict)
     _ids_at: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _clients: dict[str, Client | None] = field(default_factory=dict)
+    _unconfirmed: dict[str, tuple[datetime, ...]] = field(default_factory=dict)
+    _as_of: datetime | None = None
 
     @property
     def known(self) -> bool:
         return self._latest_import() > 0
+
+    @property
+    def as_of(self) -> datetime | None:
+        self._latest_import()
+        return self._as_of
 
     def session(self, session_id: str) -> Session | None:
         if session_id not in self._sessions:
@@ -105,6 +114,11 @@ class RegistryDirectory:
             self._shelf.open_therapists = self._latest_import(), found
         return found
 
+    def unconfirmed(self, therapist_id: str) -> Sequence[datetime]:
+        if therapist_id not in self._unconfirmed:
+            self._load_unconfirmed([therapist_id])
+        return self._unconfirmed[therapist_id]
+
     def prefetch(self, readings: Sequence[tuple[Email, Sequence[Request]]]) -> None:
         """Fetch in one go what linking these messages will ask for."""
         if not self.known:
@@ -117,6 +131,7 @@ class RegistryDirectory:
         owners = {session.therapist_id for session in found}
         writers = {owner for address in addresses for owner in self._ids_at[address]}
         self._load_therapists((owners | writers) - self._therapists.keys())
+        self._load_unconfirmed(writers - self._unconfirmed.keys())
         undecided = {
             owner
             for email, asks in readings
@@ -131,6 +146,7 @@ class RegistryDirectory:
         if self._generation is None:
             with self._reading() as connection:
                 self._generation = connection.scalar(select(func.max(registry_imports.c.id))) or 0
+                self._as_of = connection.scalar(sessions_as_of())
         return self._generation
 
     def _load_sessions(self, names: Iterable[str]) -> None:
@@ -147,6 +163,21 @@ class RegistryDirectory:
         for owner in owners:
             ordered = sorted(found[owner], key=lambda item: (item.starts_at, item.session_id))
             self._sessions_of[owner] = tuple(ordered)
+
+    def _load_unconfirmed(self, owners: Iterable[str]) -> None:
+        owners = list(owners)
+        found: dict[str, list[datetime]] = defaultdict(list)
+        told_of = exists().where(
+            cases.c.session_id == sessions.c.session_id,
+            cases.c.therapist_id == sessions.c.therapist_id,
+            cases.c.authenticated,
+        )
+        left_so = (sessions.c.status == "unconfirmed") & ~told_of
+        columns = (sessions.c.therapist_id, sessions.c.starts_at)
+        gone = sessions.c.gone_at
+        for owner, start in self._rows(columns, sessions.c.therapist_id, gone, owners, left_so):
+            found[owner].append(start)
+        self._unconfirmed.update((owner, tuple(sorted(found[owner]))) for owner in owners)
 
     def _load_therapists(self, names: Iterable[str]) -> None:
         names = list(names)
@@ -181,16 +212,25 @@ class RegistryDirectory:
         key: ColumnElement[Any],
         gone_at: ColumnElement[Any] | None,
         values: Sequence[str],
+        *conditions: ColumnElement[bool],
     ) -> Iterator[AnyRow]:
         # A value that no database can hold stands in none: asking with it cleaned would find
         # something else than was meant.
         values = [value for value in values if clean(value) is value]
         for start in range(0, len(values), AT_ONCE):
-            query = select(*columns).where(key.in_(values[start : start + AT_ONCE]))
+            some = values[start : start + AT_ONCE]
+            query = select(*columns).where(key.in_(some), *conditions)
             if gone_at is not None:
                 query = query.where(gone_at.is_(None))
             with self._reading() as connection:
                 yield from connection.execute(query).all()
+
+
+def sessions_as_of() -> Select[Any]:
+    """When sessions were last imported."""
+    return select(func.max(registry_imports.c.imported_at)).where(
+        registry_imports.c.kind == "sessions"
+    )
 
 
 def therapist_from(row: AnyRow) -> Therapist:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, exists, select
 
+from store.conversations import asks_of
 from store.rows import AT_ONCE
 from store.schema import AnyRow, cases, clean, decisions, messages
 from store.values import request_from
 from triage.records import OpenCase
+from triage.threads import ENDED
 
 #: Nobody has to do anything about a case in these states.
 CLOSED: Final = frozenset({"done", "withdrawn", "dismissed"})
+
+#: What a mail closed, a mail may speak of again; what a person closed stays closed.
+_JOINABLE: Final = cases.c.open | (
+    (cases.c.state == "withdrawn")
+    & exists().where(decisions.c.id == cases.c.decision_id, decisions.c.message_id.is_not(None))
+)
 
 #: A conversation that rested for longer starts anew; it also bounds what a batch must look at.
 JOINABLE_FOR: Final = timedelta(days=180)
@@ -35,6 +43,8 @@ _OPEN_CASE = (
     cases.c.state,
     decisions.c.request,
 )
+
+_MAIL = (messages.c.id, messages.c.message_id, messages.c.sent_at, messages.c.details)
 
 #: What a case is found by: ("sender", address), ("thread", Message-ID), …
 _Mark = tuple[str, str]
@@ -63,12 +73,12 @@ class OpenCases:
         return [self._by_id[case_id] for case_id in sorted(chosen)]
 
     def put(self, case: OpenCase) -> None:
-        """Remember *case* as it stands now; a closed one is forgotten."""
+        """Remember *case* as it stands now; one that has ended is forgotten."""
         earlier = self._by_id.pop(case.case_id, None)
         if earlier is not None:
             for mark in _marks(earlier):
                 self._by_mark[mark].discard(case.case_id)
-        if case.state not in CLOSED:
+        if case.state not in ENDED:
             self._index(case)
 
     def get(self, case_id: int) -> OpenCase | None:
@@ -99,15 +109,16 @@ class OpenCases:
 
     def _rows(self, name: str, values: Sequence[str]) -> Iterable[tuple[str, int]]:
         column = _COLUMNS[name]
+        told = decisions.alias()
         for start in range(0, len(values), AT_ONCE):
             query = select(column, cases.c.id).where(
                 column.in_(values[start : start + AT_ONCE]),
-                cases.c.open,
+                _JOINABLE,
                 cases.c.changed_at >= self._now - JOINABLE_FOR,
             )
             if name == "thread":
-                query = query.join_from(cases, decisions, decisions.c.case_id == cases.c.id).join(
-                    messages, messages.c.id == decisions.c.message_id
+                query = query.join_from(cases, told, told.c.case_id == cases.c.id).join(
+                    messages, messages.c.id == told.c.message_id
                 )
             rows = self._connection.execute(query.order_by(cases.c.id.desc()))
             yield from ((value, case_id) for value, case_id in rows)
@@ -138,7 +149,7 @@ def _marks(case: OpenCase) -> set[_Mark]:
 def load(connection: Connection, ids: Collection[int]) -> list[OpenCase]:
     """The cases with these ids, each with the request as last merged and all its messages."""
     found: dict[int, Any] = {}
-    threads: dict[int, list[str]] = defaultdict(list)
+    mails: dict[int, dict[int, Any]] = defaultdict(dict)
     ordered = sorted(ids)
     for start in range(0, len(ordered), AT_ONCE):
         some = ordered[start : start + AT_ONCE]
@@ -148,17 +159,21 @@ def load(connection: Connection, ids: Collection[int]) -> list[OpenCase]:
         for row in connection.execute(latest.where(cases.c.id.in_(some))):
             found[row.id] = row
         joined = (
-            select(decisions.c.case_id, messages.c.message_id)
+            select(decisions.c.case_id, *_MAIL)
             .join_from(decisions, messages, messages.c.id == decisions.c.message_id)
             .where(decisions.c.case_id.in_(some))
             .order_by(decisions.c.id)
         )
-        for case_id, message_id in connection.execute(joined):
-            threads[case_id].append(message_id)
-    return [_open_case(found[case_id], threads[case_id]) for case_id in ordered if case_id in found]
+        for mail in connection.execute(joined):
+            mails[mail.case_id].setdefault(mail.id, mail)
+    return [_open_case(found[case_id], mails[case_id]) for case_id in ordered if case_id in found]
 
 
-def _open_case(row: AnyRow, message_ids: Iterable[str]) -> OpenCase:
+def _open_case(row: AnyRow, mails: Mapping[int, AnyRow]) -> OpenCase:
+    asks = asks_of(row.request, mails)
+    # A mail that a retold conversation brought in stands in another case's decisions.
+    own = [mails[number] for number in dict.fromkeys(n for n, _ in asks) if number in mails]
+    answers = (name for mail in own for name in _answered(mail.details))
     return OpenCase(
         case_id=row.id,
         sender=row.sender,
@@ -168,5 +183,12 @@ def _open_case(row: AnyRow, message_ids: Iterable[str]) -> OpenCase:
         client_id=row.client_id,
         state=row.state,
         request=request_from(row.request),
-        message_ids=tuple(dict.fromkeys(message_ids)),
+        message_ids=tuple(dict.fromkeys(mail.message_id for mail in own)),
+        answers=tuple(dict.fromkeys(answers)),
+        latest_at=max((mail.sent_at for mail in own), default=None),
+        asks=asks,
     )
+
+
+def _answered(details: Mapping[str, Any]) -> Iterable[str]:
+    return sorted({details["in_reply_to"], *details["references"]} - {""})

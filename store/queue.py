@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from store.audit import AuditEvent, event_from
+from store.conversations import asks_of
 from store.rows import AT_ONCE
 from store.schema import AnyRow, audit, cases, decisions, folders, messages, quarantine, raws
 from store.values import decision_from, email_from, proposals_from, request_from
@@ -68,7 +69,7 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True)
 class CaseStory:
-    """Everything about one case, in order of arrival."""
+    """Everything about one case: its mails in the order of writing, what was decided as it came."""
 
     case: CaseRow
     messages: tuple[StoredMessage, ...]
@@ -94,8 +95,8 @@ class Quarantined:
 def case_rows(connection: Connection, query: Select[Any]) -> list[CaseRow]:
     """The cases that *query* (made by ``cases_query``) selects, in its order."""
     rows = connection.execute(query).all()
-    threads = _threads(connection, [row.id for row in rows])
-    return [_case_row(row, threads[row.id]) for row in rows]
+    threads = _threads(connection, {row.id: row.request for row in rows})
+    return [_case_row(row, threads.get(row.id, ())) for row in rows]
 
 
 def cases_query(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -152,19 +153,26 @@ def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
     )
 
 
-def _threads(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = defaultdict(list)
+def _threads(
+    connection: Connection, latest: Mapping[int, Mapping[str, Any]]
+) -> dict[int, list[str]]:
+    """The Message-IDs of each case, in the order of writing where mails came out of it."""
+    ids = list(latest)
+    found: dict[int, dict[int, str]] = defaultdict(dict)
     for start in range(0, len(ids), AT_ONCE):
         query = (
-            select(decisions.c.case_id, messages.c.message_id)
+            select(decisions.c.case_id, messages.c.id, messages.c.message_id)
             .join_from(decisions, messages, messages.c.id == decisions.c.message_id)
             .where(decisions.c.case_id.in_(ids[start : start + AT_ONCE]))
             .order_by(decisions.c.id)
         )
-        for case_id, message_id in connection.execute(query):
-            if message_id not in found[case_id]:
-                found[case_id].append(message_id)
-    return found
+        for case_id, number, message_id in connection.execute(query):
+            found[case_id].setdefault(number, message_id)
+    threads = {}
+    for case_id, mails in found.items():
+        order = [number for number, _ in asks_of(latest[case_id], mails)]
+        threads[case_id] = list(dict.fromkeys(mails[n] for n in order if n in mails))
+    return threads
 
 
 def case_story(connection: Connection, case_id: int) -> CaseStory | None:
@@ -175,9 +183,11 @@ def case_story(connection: Connection, case_id: int) -> CaseStory | None:
     history = connection.execute(
         select(decisions).where(decisions.c.case_id == case_id).order_by(decisions.c.id)
     ).all()
-    ids = {row.message_id for row in history}
-    mail = connection.execute(
-        select(messages).where(messages.c.id.in_(ids)).order_by(messages.c.id)
+    ids = {row.message_id for row in history if row.message_id is not None}
+    order = {n: i for i, (n, _) in enumerate(asks_of(history[-1].request, sorted(ids)))}
+    mail = sorted(
+        connection.execute(select(messages).where(messages.c.id.in_(order))),
+        key=lambda row: order[row.id],
     )
     told = connection.execute(
         select(audit)

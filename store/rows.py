@@ -187,7 +187,7 @@ def _insert(connection: Connection, table: Table, rows: Iterable[Mapping[str, An
 
 
 def _change_case() -> Update:
-    kept = {"id", "sender", "authenticated", "opened_at", "version"}
+    kept = {"id", "opened_at", "version"}
     changed: _Row = {
         column.name: bindparam(column.name) for column in cases.c if column.name not in kept
     }

@@ -45,13 +45,14 @@ def rank(request: Request, facts: CaseFacts, directory: Directory) -> tuple[Alte
     """The three best therapists open to new clients, best first; () where nobody asks for any.
 
     Asked for by a referral, or where the message asks the team to find somebody, and only once it
-    is known whose client it is. Left out are the
+    is known whose client it is; a request taken back asks for nobody. Left out are the
     therapist themself, colleagues who share an administrator with them where a conflict of interest
     is the reason, those with the very gap that is the reason, and those who fit in nothing. Equal
     scores are ordered by therapist id.
     """
     wanted = request.kind == "referral" or request.alternatives_requested
-    if not wanted or facts.therapist is None:
+    frozen = request.kind == "withdrawal"
+    if frozen or not wanted or facts.therapist is None:
         return ()
     needs = _needs(request)
     found = [

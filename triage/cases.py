@@ -69,6 +69,34 @@ def which(
     return _by_client(own, email, request)
 
 
+def with_session(
+    candidates: Sequence[OpenCase],
+    email: Email,
+    request: Request,
+    sender_ids: Collection[str],
+    session_id: str,
+) -> OpenCase | None:
+    """The one open case on a session that *request*, which names none, was found to be about."""
+    if not email.authentication.passed or request.kind == "other" or email.automatic:
+        return None
+    found = [
+        case
+        for case in candidates
+        if case.session_id == session_id
+        and _same_side(case, email, sender_ids)
+        and not _other_ask_of_same_mail(case, email, request)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def concerns(one: OpenCase, other: OpenCase) -> bool:
+    """Whether two cases of one side share a thread, a session or a client's name."""
+    threads = {*one.message_ids, *one.answers} & {*other.message_ids, *other.answers}
+    mine = {one.session_id, *one.request.session_ids}
+    sessions = mine & {other.session_id, *other.request.session_ids}
+    return bool((threads | sessions) - {""}) or _same_client(one, other.request)
+
+
 def _same_side(case: OpenCase, email: Email, sender_ids: Collection[str]) -> bool:
     if not case.authenticated:
         return False

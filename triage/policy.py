@@ -15,9 +15,10 @@ from typing import Final, Literal
 from triage import matter as ask
 from triage.deadlines import OfficeHours, deadline, office_time
 from triage.labels import FIT_KINDS, Kind, Queue, State
-from triage.linking import time_fit
+from triage.limits import Limits
 from triage.matter import BOOKED, Matter, Thresholds, weigh
 from triage.records import CaseFacts, Decision, Email, Request
+from triage.remarks import remarks
 
 __all__ = ["RULES", "Rule", "Thresholds", "decide", "queue_of"]
 
@@ -255,6 +256,7 @@ def decide(
     office: OfficeHours,
     *,
     certain_from: Thresholds = Thresholds(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Decision:
     """Queue, state, all blockers and all reasons for one request, as of *now*.
 
@@ -273,7 +275,7 @@ def decide(
         blockers=tuple(dict.fromkeys(code for rule in fired for code in rule.blockers)),
         deadline=due,
         priority=_priority(matter, first.state, due, office),
-        reasons=(*(rule.reason for rule in fired), *_remarks(matter, proposed)),
+        reasons=(*(rule.reason for rule in fired), *remarks(matter, proposed, limits)),
         safeguarding=request.risk == "urgent",
         guarantee=proposed,
     )
@@ -337,29 +339,3 @@ def _guarantee(matter: Matter, state: State) -> Literal["", "proposed"]:
     if fits and trusted and initial and open_state and not doubtful:
         return "proposed"
     return ""
-
-
-def _remarks(matter: Matter, guarantee: str) -> list[str]:
-    """What no row says but a person should know before acting."""
-    request, facts = matter.request, matter.facts
-    said = list(facts.disagreements)
-    said += [f"{f.value}." for f in request.findings if f.label == "contradiction"]
-    if facts.session and facts.session.session_id not in request.session_ids:
-        said.append(f"{facts.session.session_id} was found without being named in the message.")
-    if facts.session and not facts.disagreements and time_fit(request, facts.session) == 0.0:
-        said.append("The time given in the message is not the time of that session.")
-    if facts.sender_is == "delegate":
-        said.append("Written by a delegate of the therapist.")
-    if facts.proposals:
-        said.append(f"Nearest: {', '.join(p.session_id for p in facts.proposals)}.")
-    if request.kind == "referral" and request.client_agreement == "unknown":
-        said.append("The message does not say whether the client agrees: ask when contacting them.")
-    if guarantee:
-        said.append(
-            "The Guarantee may apply: initial session, fit reason, client told. Confirm it."
-        )
-    elif request.guarantee_asked:
-        said.append("The Guarantee is asked about, but its conditions are not met so far.")
-    if request.risk == "concern":
-        said.append("Risk is mentioned that matters for matching.")
-    return said

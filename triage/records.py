@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from triage.labels import Agreement, Kind, Notification, Queue, Risk, Stage, State
 
@@ -210,6 +210,13 @@ class Directory(Protocol):
     def open_therapists(self) -> Sequence[Therapist]:
         """All therapists who take new clients."""
 
+    def unconfirmed(self, therapist_id: str) -> Sequence[datetime]:
+        """Starts of the sessions registered as unconfirmed that no case of theirs is about."""
+
+    @property
+    def as_of(self) -> datetime | None:
+        """When sessions were last imported, None where they never were."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -238,14 +245,17 @@ class CaseFacts:
     proposals: tuple[Proposal, ...] = ()
     open_case: OpenCase | None = None
     disagreements: tuple[str, ...] = ()  # where the message and the registry differ, in words
+    unconfirmed: int = 0  # this therapist's sessions left so lately, with nobody told
+    registry_as_of: datetime | None = None  # when its sessions were last imported
 
 
 @dataclass(frozen=True, slots=True)
 class OpenCase:
-    """A case not yet closed: what is known so far, and from whom.
+    """A case that a further mail may join: what is known so far, and from whom.
 
     ``sender`` is the address of the therapist's side that opened it, ``authenticated`` whether the
-    receiving server vouched for it then.
+    receiving server vouched for it then. ``asks`` says where each of its asks stands: the store's
+    number of the message and which of that message's asks it is, in the order of writing.
     """
 
     case_id: int
@@ -257,6 +267,9 @@ class OpenCase:
     state: State
     request: Request
     message_ids: tuple[str, ...]
+    answers: tuple[str, ...] = ()  # Message-IDs that its mails reply to or refer to
+    latest_at: datetime | None = None  # when the last of its mails was sent
+    asks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +309,37 @@ class Decision:
     guarantee: Literal["", "proposed"] = ""
     draft: Draft | None = None
     alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One ask as its own mail put it, and where it stands (see ``OpenCase.asks``)."""
+
+    email: Email
+    request: Request
+    place: tuple[int, int]
+
+
+class Outcome(NamedTuple):
+    """What was made of one request; the case it joins, or None for a case of its own.
+
+    ``request`` is the whole case so far, ``said`` the ask alone where that differs. ``case`` is
+    given where a conversation was told again: the case as it stands then, its id still to be set.
+    """
+
+    request: Request
+    facts: CaseFacts
+    decision: Decision
+    joined_case_id: int | None = None
+    said: Request | None = None
+    ask: int = 0
+    case: OpenCase | None = None
+
+
+#: Where an ask of the arriving message stands before the store has given that message a number.
+ARRIVING: Final = 0
+#: The ask of a decision that was made again because of a mail of another case.
+NO_ASK: Final = -1
 
 
 def request_fields(request: Request) -> Mapping[str, object]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 
-from triage.alternatives import rank
-from triage.cases import merge, which
+from triage.conversation import Rules, hear
 from triage.deadlines import OfficeHours
-from triage.linking import link
-from triage.policy import decide
+from triage.limits import Limits
+from triage.matter import Thresholds
 from triage.records import (
+    NO_ASK,
     Address,
     Authentication,
     CaseFacts,
@@ -24,13 +24,14 @@ from triage.records import (
     Decision,
     Email,
     OpenCase,
+    Outcome,
     Request,
+    Said,
     Session,
     Therapist,
 )
-from triage.replies import Wording, draft_reply
-
-CLOSED = frozenset({"done", "withdrawn", "dismissed"})
+from triage.replies import Wording
+from triage.threads import ENDED, continued, opened
 
 
 def shipped_wording() -> Wording:
@@ -46,6 +47,7 @@ class Registry:
     therapists: tuple[Therapist, ...] = ()
     clients: tuple[Client, ...] = ()
     known: bool = True
+    as_of: datetime | None = None
 
     def session(self, session_id: str) -> Session | None:
         return next((s for s in self.sessions if s.session_id == session_id), None)
@@ -64,6 +66,10 @@ class Registry:
 
     def open_therapists(self) -> Sequence[Therapist]:
         return [t for t in self.therapists if t.open_to_new]
+
+    def unconfirmed(self, therapist_id: str) -> Sequence[datetime]:
+        own = self.sessions_of(therapist_id)
+        return [s.starts_at for s in own if s.status == "unconfirmed"]
 
 
 def an_email(
@@ -114,42 +120,48 @@ class Desk:
     registry: Registry
     office: OfficeHours = field(default_factory=OfficeHours)
     wording: Wording = field(default_factory=shipped_wording)
+    limits: Limits = field(default_factory=Limits)
     cases: dict[int, OpenCase] = field(default_factory=dict)
+    heard: dict[tuple[int, int], Said] = field(default_factory=dict)
 
     def take(self, email: Email, request: Request, now: datetime) -> Handled:
-        open_cases = [c for c in self.cases.values() if c.state not in CLOSED]
-        sender_ids = {t.therapist_id for t in self.registry.therapists_at(email.sender.email)}
-        case = which(open_cases, email, request, sender_ids)
-        whole = merge(case, request) if case else request
-        facts = link(email, whole, self.registry, case, now)
-        decision = decide(email, whole, facts, now, self.office)
-        decision = replace(
-            decision,
-            draft=draft_reply(email, whole, facts, decision, self.wording),
-            alternatives=rank(whole, facts, self.registry),
-        )
-        case_id = case.case_id if case else len(self.cases) + 1
-        self.cases[case_id] = _kept(case_id, case, email, whole, facts, decision)
-        return Handled(case_id, case is not None, whole, facts, decision)
+        [handled] = self.take_all(email, [request], now)
+        return handled
 
+    def take_all(self, email: Email, asks: Sequence[Request], now: datetime) -> list[Handled]:
+        rules = Rules(now, self.office, Thresholds(), self.wording, self.limits)
+        message = len({number for number, _ in self.heard}) + 1
+        for n, ask in enumerate(asks):
+            self.heard[message, n] = Said(email, ask, (message, n))
+        handled = []
+        for outcome in hear(email, asks, self, rules):
+            case = self._kept(outcome, email, message)
+            self.cases[case.case_id] = case
+            if outcome.ask != NO_ASK:
+                joined = outcome.joined_case_id is not None
+                handled.append(
+                    Handled(case.case_id, joined, outcome.request, outcome.facts, outcome.decision)
+                )
+        return handled
 
-def _kept(
-    case_id: int,
-    case: OpenCase | None,
-    email: Email,
-    request: Request,
-    facts: CaseFacts,
-    decision: Decision,
-) -> OpenCase:
-    owned = facts.session if facts.sender_is in ("owner", "delegate") else None
-    return OpenCase(
-        case_id=case_id,
-        sender=case.sender if case else email.sender.email,
-        authenticated=case.authenticated if case else email.authentication.passed,
-        therapist_id=facts.therapist.therapist_id if facts.therapist else "",
-        session_id=owned.session_id if owned else "",
-        client_id=owned.client_id if owned else "",
-        state=decision.state,
-        request=request,
-        message_ids=(*(case.message_ids if case else ()), email.message_id),
-    )
+    # As ``triage.conversation.Memory``
+
+    @property
+    def directory(self) -> Registry:
+        return self.registry
+
+    def open_cases(self, *_: object) -> list[OpenCase]:
+        return [case for case in self.cases.values() if case.state not in ENDED]
+
+    def said(self, cases: Sequence[OpenCase]) -> list[Said]:
+        return [self.heard[place] for case in cases for place in case.asks]
+
+    def _kept(self, outcome: Outcome, email: Email, message: int) -> OpenCase:
+        case_id = outcome.joined_case_id or len(self.cases) + 1
+        if outcome.case:
+            asks = tuple((n or message, ask) for n, ask in outcome.case.asks)
+            return replace(outcome.case, case_id=case_id, asks=asks)
+        begun = (email, outcome.request, outcome.facts, outcome.decision.state)
+        before = self.cases.get(case_id)
+        case = continued(before, *begun) if before else opened(case_id, *begun)
+        return replace(case, asks=(*case.asks, (message, outcome.ask)))

@@ -237,12 +237,12 @@ def test_a_case_made_earlier_in_the_batch_can_be_joined_in_it(store: Store) -> N
         batch.prefetch([(email(1), [REQUEST]), (email(2), [REQUEST])], ["d1", "d2"])
         batch.add(key(1), "d1", email(1), [outcome()])
         [case] = batch.open_cases("ana@practice.example", (), ("1001",), ())
-        batch.add(key(2), "d2", email(2), [outcome(joined=case.case_id, state="withdrawn")])
+        batch.add(key(2), "d2", email(2), [outcome(joined=case.case_id, state="done")])
         left = batch.open_cases("ana@practice.example", (), ("1001",), ())
 
     assert left == []
     assert store.queue() == []
-    [row] = store.queue(state="withdrawn")
+    [row] = store.queue(state="done")
     assert len(row.message_ids) == 2
 
 
@@ -276,7 +276,7 @@ def test_closed_and_long_rested_cases_are_not_offered_for_joining(store: Store) 
     with store.batch(now=NOW - timedelta(days=400)) as batch:
         batch.add(key(1), "d1", email(1), [outcome()])
     with store.batch(now=NOW) as batch:
-        batch.add(key(2), "d2", email(2), [outcome(state="withdrawn")])
+        batch.add(key(2), "d2", email(2), [outcome(state="done")])
 
     with store.batch(now=NOW) as batch:
         assert batch.open_cases("ana@practice.example", (), ("1001",), ()) == []
