@@ -46,7 +46,7 @@ def mail(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[TokenServer, Dovecot]]:
+def server(installed_dovecot: None) -> Iterator[tuple[TokenServer, Dovecot]]:  # noqa: ARG001
     with token_server() as tokens, running_dovecot(check_url=tokens.check_url) as dovecot:
         yield tokens, dovecot
 

@@ -18,6 +18,7 @@ from typing import Self
 import pytest
 from services.cutting_proxy import CuttingProxy, cutting_proxy
 from services.dovecot import Dovecot, Mailbox, running_dovecot
+from services.postgres import running_postgres
 from services.scripted_imap import scripted_imap
 from services.token_server import token_server
 
@@ -26,7 +27,7 @@ from ingest.pace import Pace
 from ingest.sources import Access, ImapAddress, SourceError
 from store import open_store
 
-pytestmark = pytest.mark.dovecot
+pytestmark = [pytest.mark.dovecot, pytest.mark.usefixtures("installed_dovecot")]
 
 FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
 PROMPT_S = 6  # on a machine with other work; alone it is a fraction of a second
@@ -40,10 +41,17 @@ class Watch:
     """A running `fit-triage watch`, its lines, and its database."""
 
     def __init__(
-        self, folder: Path, boxes: list[str], server: Dovecot, *, last: str = "", **watch: float
+        self,
+        folder: Path,
+        boxes: list[str],
+        server: Dovecot,
+        *,
+        last: str = "",
+        url: str = "",
+        **watch: float,
     ) -> None:
         """Settings of the watch by name; *last* stands below the last of *boxes*."""
-        self.url = f"sqlite:///{folder}/triage.sqlite3"
+        self.url = url or f"sqlite:///{folder}/triage.sqlite3"
         self.file = folder / "fit-triage.toml"
         sources = "".join(f'[[sources]]\nurl = "{box}"\nallow_plaintext = true\n' for box in boxes)
         options = "".join(f"{name} = {str(value).lower()}\n" for name, value in watch.items())
@@ -216,6 +224,26 @@ def test_a_server_that_is_restarted_is_listened_to_again(tmp_path: Path) -> None
 
             watch.until(lambda: watch.fetched() == 2)
             assert watch.stop()[0] == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres")  # which skips where there is none
+def test_a_database_that_is_restarted_is_used_again(dovecot: Dovecot, tmp_path: Path) -> None:
+    with running_postgres() as postgres:
+        box = dovecot.mailbox([mail(1)])
+        url = postgres.database()
+        with Watch(tmp_path, [box.spec()], dovecot, url=url, interval=1, idle=False) as watch:
+            watch.until(lambda: watch.fetched() == 1)
+
+            postgres.stop()
+            box.append(mail(2))
+            watch.until(lambda: bool(watch.errors))
+            postgres.start()
+
+            watch.until(lambda: watch.fetched() == 2)
+            assert watch.stop()[0] == 0
+
+    assert all(line.startswith("fit-triage: database ") for line in watch.errors), watch.errors
 
 
 def test_a_mailbox_that_another_run_holds_is_left_to_it_and_looked_at_again(

@@ -389,10 +389,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def dovecot() -> Iterator[Dovecot]:
-    """One Dovecot for all tests of a run; ask it for a fresh ``mailbox`` each."""
+def installed_dovecot() -> None:
+    """For tests that start servers of their own."""
     if not (shutil.which("dovecot") or Path("/usr/sbin/dovecot").exists()):
         missing("Dovecot", "dovecot-imapd openssl")
+
+
+@pytest.fixture(scope="session")
+def dovecot(installed_dovecot: None) -> Iterator[Dovecot]:  # noqa: ARG001 - a condition
+    """One Dovecot for all tests of a run; ask it for a fresh ``mailbox`` each."""
     # Not below pytest's own folder: each run of pytest closes that to all other users.
     with running_dovecot() as server:
         yield server
