@@ -166,7 +166,7 @@ def _around(
         if case.authenticated
         and (case.therapist_id in writers or case.sender == email.sender.email)
     ]
-    asked = [replace(a, session_ids=(*a.session_ids, *found)) for a in asks if a.kind != "other"]
+    asked = [replace(ask, session_ids=(*ask.session_ids, *found)) for ask in asks]
     reached = [opened(NO_ASK, email, ask, _NOTHING, "check") for ask in asked]
     around: list[OpenCase] = []
     while reached:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 from casework import Desk, Registry, an_email
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from triage.records import Client, Email, OpenCase, Request, Said, Session, Therapist
 from triage.threads import ENDED, in_order_of_writing
@@ -63,7 +65,7 @@ def outcome(mails: Sequence[Mail]) -> list[object]:
 def standing(cases) -> list[object]:
     """Every case that mail may still change, without the number it happened to get."""
     left = [replace(case, case_id=0, asks=(), answers=()) for case in cases if _lives(case)]
-    return sorted(left, key=lambda case: case.message_ids)
+    return sorted(left, key=lambda case: (case.message_ids, case.session_id))
 
 
 def _lives(case: OpenCase) -> bool:
@@ -136,3 +138,43 @@ def test_a_mail_of_two_asks_and_the_words_about_each():
     )
 
     assert [case.state for case in found] == ["ready", "ready"]
+
+
+WORDS = st.sampled_from(
+    [
+        (ASK,),
+        (OTHER_ASK,),
+        (ASK, OTHER_ASK),
+        (TOLD,),
+        (NOT_YET,),
+        (TAKEN_BACK,),
+        (replace(TOLD, client_ref="Sarah"),),
+        (replace(ASK, session_ids=()),),
+        (replace(ASK, session_ids=(), session_time="2025-11-07T09:00", client_ref="I. Hart"),),
+        (Request("enquiry", client_ref="Imogen"),),
+        (Request("other"),),
+        (Request("other", confidence=0.4),),
+        (Request("update", risk="urgent"),),
+    ]
+)
+
+
+@st.composite
+def threads(draw) -> list[Mail]:
+    size = draw(st.integers(2, 6))
+    mails = []
+    for number in range(1, size + 1):
+        answers = draw(st.integers(0, number - 1))
+        sender = draw(st.sampled_from(["", "", "desk@oldroyd.example", "x@elsewhere.example"]))
+        trusted = draw(st.sampled_from([True, True, True, False]))
+        words = draw(WORDS)
+        mails.append(mail(number, *words, answers=answers, sender=sender, authenticated=trusted))
+    return mails
+
+
+@given(threads(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_the_order_of_arrival_never_changes_where_a_thread_ends(mails, data):
+    order = data.draw(st.permutations(mails))
+
+    assert outcome(order) == outcome(mails)
