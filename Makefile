@@ -7,7 +7,7 @@ DEMO   ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench train evaluate clean
+.PHONY: help setup demo test services lint check format bench fuzz train evaluate clean
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -51,6 +51,9 @@ format: $(BIN)/.dev  ## Put the code into its form
 
 bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a real Dovecot
 	$(BIN)/python tests/bench.py
+
+fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
+	$(BIN)/python tests/fuzz_parse.py --mutants 200000
 
 train: $(BIN)/.dev  ## Train the models from models/corpus
 	$(BIN)/fit-triage models train

@@ -23,8 +23,7 @@ _FIELDS_OF_PARTS = frozenset(
 )
 _STUB = 200  # characters below which a text part is compared with its HTML sibling
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_FEW = 3  # words of three letters and more by which two forms of one text may differ
-_MORE = 0.1  # and which share of them
+_MORE = 0.05  # share of its words by which one form of a text may go beyond another
 _SAYS_NOTHING = re.compile(
     r"(?i)(?:view|read|see)[^.\n]{0,60}(?:html|browser|online)|does not support html|html[- ]"
     r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
@@ -246,8 +245,7 @@ def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
         readings = [_html(piece.part, body) for piece in marked]
         shown = sum(len(rendered.text.strip()) for rendered in readings)
         if shown > 2 * words + 20 or (shown and says_nothing):
-            if not says_nothing:
-                _compare(text, "\n".join(rendered.text for rendered in readings), body)
+            _compare(text, "\n".join(rendered.text for rendered in readings), body)
             yield from readings
             return
     for piece in marked:
@@ -259,7 +257,7 @@ def _compare(unread: str, read: str, body: Body) -> None:
     """Flag a form of the text that says more than the one read."""
     words = set(_WORD.findall(unread.lower()))
     more = words.difference(_WORD.findall(read.lower()))
-    if len(more) >= _FEW and len(more) > _MORE * len(words):
+    if len(more) > _MORE * len(words):
         body.defects.append("alternative_differs")
 
 

@@ -1,29 +1,45 @@
 # ruff: noqa: T201 - a report on the terminal is what it is for
-"""Mutation fuzz of parsing: nothing but ``UnreadableEmailError``, and no mutant over 2 s of CPU.
+"""Mutation fuzz of parse, split and understand: nothing raised, nothing slow, nothing lost.
 
-    python tests/fuzz_parse.py --mutants 200000 [--seed 7] [--keep FOLDER]
+    python tests/fuzz_parse.py --mutants 200000 [--seed 7] [--slice N] [--keep FOLDER]
 
-Seeds are the public test messages under ``../shared/mail``, the corpora as varied MIME, and hostile
-shapes of our own. A failing mutant is written to FOLDER, for a test of its own.
+Of every mutant: only ``UnreadableEmailError`` is raised; parsing and reading it take no more than
+2 s of processor time each; what comes out can be stored and printed; every word of its body is in a
+text, in an attachment, or under a defect that says so. Seeds are the public test messages under
+``../shared/mail``, the golden messages of ``tests/data/mail``, the corpora as varied MIME, and
+hostile shapes of our own. A failing mutant is saved in FOLDER whole and as short as it can be made.
 """
 
 from __future__ import annotations
 
 import argparse
+import email as standard_library
 import hashlib
+import html
+import os
 import random
+import re
+import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 SHARED = ROOT.parent / "shared"
+
+if TYPE_CHECKING:
+    from models.reading import Reader
+    from triage.records import Email
 
 CPU_LIMIT = 2.0  # seconds per message
 _TOKENS = (
@@ -45,13 +61,27 @@ class Tally:
     """What a run has seen: outcomes, the slowest mutant, and the failures with their bytes."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    slowest: float = 0.0
+    flags: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=lambda: {"parse": 0.0, "read": 0.0})
     failures: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.outcomes += other.outcomes
+        self.flags += other.flags
+        self.failures += other.failures
+        for stage, seconds in other.slowest.items():
+            self.slowest[stage] = max(self.slowest[stage], seconds)
+
+    def took(self, stage: str, seconds: float, content: bytes) -> None:
+        self.slowest[stage] = max(self.slowest[stage], seconds)
+        if seconds > CPU_LIMIT:
+            self.failures.append((f"{stage}: over {CPU_LIMIT} s of CPU", content))
 
 
 def seeds() -> list[bytes]:
     folder = SHARED / "mail" / "messages"
     files = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    files += [path.read_bytes() for path in sorted((ROOT / "tests/data/mail").glob("*.eml"))]
     try:
         from corpus_mail import mail
 
@@ -66,9 +96,14 @@ def seeds() -> list[bytes]:
     ]
 
 
-def mutants(count: int, seed: int) -> Iterator[bytes]:
+@lru_cache(maxsize=1)
+def _seeds() -> list[bytes]:
+    return seeds()
+
+
+def mutants(count: int, seed: int | str) -> Iterator[bytes]:
     rng = random.Random(seed)
-    pool = seeds()
+    pool = _seeds()
     for _ in range(count):
         data = bytearray(rng.choice(pool))
         for _ in range(rng.randint(1, 6)):
@@ -100,35 +135,61 @@ def _mutate(data: bytearray, rng: random.Random, pool: list[bytes]) -> None:
         data[at : at + 4] = rng.choice(_TOKENS)
 
 
-def attempt(content: bytes, tally: Tally) -> None:
-    from ingest.parsing import UnreadableEmailError, _Judge, _parse
-    from triage.records import MessageKey, RawMessage
+def attempt(content: bytes, tally: Tally) -> Email | None:
+    """Parse one mutant and look at what came out."""
+    from ingest.parsing import UnreadableEmailError
 
-    raw = RawMessage(
-        MessageKey("fuzz", "f", 1, 1),
-        datetime(2026, 1, 1, tzinfo=UTC),
-        hashlib.sha256(content).hexdigest(),
-        content,
-    )
     started = time.process_time()
     try:
-        # The inner step: what ``parse`` would fold into "parser_failed" is a finding here.
-        email = _parse(raw, _Judge("mx.example", checks_dkim=False, dnsfunc=None))
-        tally.outcomes["parsed"] += 1
-        problem = check(email)
-        if problem:
-            tally.failures.append((problem, content))
+        email = _parsed(content)
     except UnreadableEmailError as error:
         tally.outcomes[error.cause] += 1
+        return None
     except Exception:  # noqa: BLE001 - any other exception is a finding
+        tally.outcomes["raised"] += 1
         tally.failures.append((traceback.format_exc(limit=-3), content))
-    spent = time.process_time() - started
-    tally.slowest = max(tally.slowest, spent)
-    if spent > CPU_LIMIT:
-        tally.failures.append((f"{spent:.1f} s of CPU", content))
+        return None
+    finally:
+        tally.took("parse", time.process_time() - started, content)
+    tally.outcomes["parsed"] += 1
+    problem = check(email) or lost(email, content, tally.flags)
+    if problem:
+        tally.failures.append((problem, content))
+    return email
 
 
-def check(email: object) -> str:
+def _parsed(content: bytes) -> Email:
+    from ingest.parsing import _Judge, _parse
+    from triage.records import MessageKey, RawMessage
+
+    key = MessageKey("fuzz", "f", 1, 1)
+    digest = hashlib.sha256(content).hexdigest()
+    raw = RawMessage(key, datetime(2026, 1, 1, tzinfo=UTC), digest, content)
+    # The inner step: what ``parse`` would fold into "parser_failed" is a finding here.
+    return _parse(raw, _Judge("mx.example", checks_dkim=False, dnsfunc=None))
+
+
+def understand(reader: Reader, read: Sequence[tuple[Email, bytes]], tally: Tally) -> None:
+    """Read a batch; where it fails or is slow, each of its mutants alone."""
+    started = time.process_time()
+    try:
+        found = reader.read([email for email, _ in read])
+        spent = time.process_time() - started
+        tally.outcomes["understood"] += len(found)
+        if spent < CPU_LIMIT / 2 or len(read) == 1:
+            for _, content in read[:1]:
+                tally.took("read", spent, content)  # of a batch: no mutant in it took longer
+            return
+        tally.outcomes["understood"] -= len(found)
+    except Exception:  # noqa: BLE001 - any exception is a finding
+        if len(read) == 1:
+            tally.failures.append((traceback.format_exc(limit=-3), read[0][1]))
+            return
+    for one in read:
+        understand(reader, [one], tally)
+
+
+def check(email: Email) -> str:
     """What must hold for every parsed message, or "" where it does."""
     from ingest.defects import DEFECTS
 
@@ -149,37 +210,243 @@ def check(email: object) -> str:
     return "" if email.sent_at.tzinfo else "a naive time"
 
 
-def campaign(count: int, seed: int) -> Tally:
+# --- nothing is lost ------------------------------------------------------------------------------
+
+#: Defects that own up to text not shown as it was sent.
+OWNED_UP = frozenset((
+    "alternative_differs", "base64_damaged", "boundary_inferred", "charset_unknown",
+    "charset_wrong", "control_characters", "hidden_text", "html_in_text", "html_too_deep",
+    "html_too_large", "invisible_characters", "multipart_without_parts", "signed_inline",
+    "text_cut", "text_damaged", "text_outside_parts", "transfer_encoding_unknown",
+    "transfer_encoding_wrong", "uuencoded_file",
+))  # fmt: skip
+_ENCODINGS = {"7bit", "8bit", "binary", "quoted-printable", "base64"}
+#: The share of its words by which the HTML form may go beyond the plain one without a remark.
+MAY_DIFFER = 0.1
+_WORD = re.compile(rb"[A-Za-z]{5,}")
+_UNSEEN = re.compile(rb"(?is)<!--.*?(?:-->|\Z)|<(style|script|title|head)\b.*?(?:</\1|\Z)")
+_MARKUP = re.compile(rb"(?s)<[^<>]*>?")
+
+
+def lost(email: Email, content: bytes, flags: Counter[str]) -> str:
+    """Words of the body that went nowhere, by the standard library's reading; "" for none."""
+    from ingest.limits import normalised
+
+    shown = "".join(f"{email.new_text}{email.quoted_text}{email.signature}".split()).lower()
+    missing = []
+    unlisted = -len(email.attachments)
+    for part in _leaves(standard_library.message_from_bytes(normalised(content).content)):
+        words = _words(part)
+        # Without its first letter: a damaged two-byte charset takes that along.
+        gone = [word for word in words if word.lower()[1:] not in shown]
+        if part.get_content_subtype() == "html" and len(gone) <= MAY_DIFFER * len(words):
+            continue
+        unlisted += part.get_content_maintype() not in {"text", "multipart"}
+        unlisted += bool(gone)
+        missing += gone
+    owned_up = OWNED_UP & set(email.defects)
+    flags.update(owned_up)
+    flags["whole"] += not missing
+    # A part that is not read must be listed: each attachment makes up for one.
+    return f"lost: {len(missing)} words" if missing and unlisted > 0 and not owned_up else ""
+
+
+def _leaves(
+    message: standard_library.message.Message,
+) -> Iterator[standard_library.message.Message]:
+    if message.get_content_maintype() == "multipart" and message.is_multipart():
+        if str(message.get("content-disposition", "")).strip().lower().startswith("attachment"):
+            return
+        for child in message.get_payload():
+            yield from _leaves(child)
+    else:
+        yield message
+
+
+def _words(part: standard_library.message.Message) -> list[str]:
+    if part.get_content_maintype() not in {"text", "multipart"} or part.is_multipart():
+        return []
+    if str(part.get("content-transfer-encoding", "7bit")).strip().lower() not in _ENCODINGS:
+        return []  # a spelling that we know and the standard library does not
+    try:
+        data = part.get_payload(decode=True) or b""
+    except (ValueError, LookupError, AssertionError, TypeError):
+        return []  # the standard library raises where we must not: nothing to compare with
+    if part.get_content_subtype() == "html":
+        data = _shown_of(data)
+    return [word.decode() for word in _WORD.findall(data)]
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: set[str] = set()
+
+    def handle_data(self, data: str) -> None:
+        self.words.update(re.findall(r"[A-Za-z]{5,}", data))
+
+
+def _shown_of(data: bytes) -> bytes:
+    """Words that two ways of taking the tags off agree on; programs differ about broken tags."""
+    reader = _Text()
+    try:
+        reader.feed(data.decode("latin-1"))
+        reader.close()
+    except (AssertionError, ValueError):
+        return b""
+    plain = html.unescape(_MARKUP.sub(b" ", _UNSEEN.sub(b" ", data)).decode("latin-1"))
+    return " ".join(reader.words & set(re.findall(r"[A-Za-z]{5,}", plain))).encode()
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+SLICE = 500  # mutants that share a random seed, whatever process makes them
+READ_AT_ONCE = 25
+
+
+def campaign(count: int, seed: int | str, reader: Reader | None = None) -> Tally:
+    """*count* mutants in this process; with a *reader* they are understood as well."""
     tally = Tally()
+    parsed: list[tuple[Email, bytes]] = []
     for content in mutants(count, seed):
-        attempt(content, tally)
+        _alarm()
+        email = attempt(content, tally)
+        if email is not None and reader is not None:
+            parsed.append((email, content))
+        if reader is not None and len(parsed) == READ_AT_ONCE:
+            understand(reader, parsed, tally)
+            parsed = []
+    if reader is not None and parsed:
+        understand(reader, parsed, tally)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     return tally
+
+
+def _alarm() -> None:
+    # Nobody handles SIGPROF: what hangs, in C or not, ends its process, and the slice is named.
+    signal.setitimer(signal.ITIMER_PROF, 60)
+
+
+def one_slice(seed: int, number: int, count: int, *, reads: bool) -> Tally:
+    return campaign(count, f"{seed}/{number}", _reader() if reads else None)
+
+
+@lru_cache(maxsize=1)
+def _reader() -> Reader:
+    from models.reading import load_reader
+
+    return load_reader()
+
+
+def spread(slices: Iterable[tuple[int, int]], seed: int, processes: int, *, reads: bool) -> Tally:
+    """Slices, as (number, mutants), over all cores."""
+    from ingest.workers import process_pool
+
+    total = Tally()
+    with process_pool(processes, ["ingest.parsing", "models.reading", "spacy"]) as pool:
+        futures = {
+            pool.submit(one_slice, seed, number, count, reads=reads): number
+            for number, count in slices
+        }
+        for done, future in enumerate(as_completed(futures), 1):
+            try:
+                total.add(future.result())
+            except BrokenExecutor:
+                problem = f"a mutant ended its process, in or before slice {futures[future]}"
+                total.failures.append((problem, b""))
+            if not done % 20:
+                figures = f"{total.outcomes.total()} outcomes, {len(total.failures)} failures"
+                print(f"{done}/{len(futures)} slices, {figures}", file=sys.stderr, flush=True)
+    return total
+
+
+def shortest(content: bytes, problem: str, tries: int = 1500) -> bytes:
+    """*content* cut down as far as it still fails in the same way."""
+    wanted = _kind(problem)
+
+    def fails(candidate: bytes) -> bool:
+        tally = Tally()
+        email = attempt(candidate, tally)
+        if email is not None and not tally.failures:
+            understand(_reader(), [(email, candidate)], tally)
+        return any(_kind(found) == wanted for found, _ in tally.failures)
+
+    size = len(content) // 2
+    while size and fails(content):
+        at = 0
+        while at < len(content) and tries:
+            tries -= 1
+            candidate = content[:at] + content[at + size :]
+            if fails(candidate):
+                content = candidate
+            else:
+                at += size
+        size = size // 2 if tries else 0
+    return content
+
+
+def _kind(problem: str) -> str:
+    return re.sub(r"\d+", "n", problem.strip().splitlines()[-1])[:80]
+
+
+def save(failures: Sequence[tuple[str, bytes]], folder: Path) -> None:
+    """A few of each kind, whole and shortened, each beside what went wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds: Counter[str] = Counter()
+    for problem, content in failures:
+        kinds[_kind(problem)] += 1
+        if kinds[_kind(problem)] > 3 or not content:
+            continue
+        stem = folder / hashlib.sha256(content).hexdigest()[:12]
+        stem.with_suffix(".eml").write_bytes(content)
+        stem.with_suffix(".txt").write_text(problem)
+        if "CPU" not in problem:
+            stem.with_suffix(".min.eml").write_bytes(shortest(content, problem))
+
+
+def report(count: int, tally: Tally, seconds: float, say: Callable[[str], None] = print) -> None:
+    causes = {
+        k: n for k, n in tally.outcomes.items() if k not in {"parsed", "understood", "raised"}
+    }
+    kinds = Counter(_kind(problem) for problem, _ in tally.failures)
+    rows: list[tuple[str, object]] = [
+        ("mutants", count),
+        ("wall-clock, s", f"{seconds:.0f}"),
+        ("parsed", tally.outcomes["parsed"]),
+        ("understood", tally.outcomes["understood"]),
+        ("quarantined", sum(causes.values())),
+        *((f"  {cause}", number) for cause, number in Counter(causes).most_common()),
+        ("every body word found", tally.flags.pop("whole", 0)),
+        ("slowest to parse, s CPU", f"{tally.slowest['parse']:.2f}"),
+        ("slowest to read, s CPU", f"{tally.slowest['read']:.2f}"),
+        (f"over {CPU_LIMIT:.0f} s CPU", sum(n for k, n in kinds.items() if "CPU" in k)),
+        ("lost without a flag", sum(n for k, n in kinds.items() if k.startswith("lost"))),
+        ("failures", len(tally.failures)),
+        *((f"  {kind}", number) for kind, number in kinds.most_common(20)),
+    ]
+    for name, value in rows:
+        say(f"{name:44}{value!s:>12}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutants", type=int, default=20_000)
+    parser.add_argument("--mutants", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--slice", type=int, help="Only this one")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--parse-only", action="store_true")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"))
     options = parser.parse_args()
     started = time.perf_counter()
-    tally = campaign(options.mutants, options.seed)
-    seconds = time.perf_counter() - started
-    print(
-        f"{options.mutants} mutants in {seconds:.0f} s, slowest {tally.slowest:.2f} s, "
-        f"{len(tally.failures)} failures"
-    )
-    print(dict(tally.outcomes))
-    for problem, count in Counter(
-        p.strip().splitlines()[-1] for p, _ in tally.failures
-    ).most_common(20):
-        print(f"{count:6} {problem}")
-    for number, (problem, content) in enumerate(tally.failures[:200]):
-        if number < 5:
-            print(problem)
-        if options.keep:
-            options.keep.mkdir(parents=True, exist_ok=True)
-            (options.keep / f"{hashlib.sha256(content).hexdigest()[:12]}.eml").write_bytes(content)
+    slices = [(n, SLICE) for n in range(-(-options.mutants // SLICE))]
+    if options.slice is not None:
+        slices = [(options.slice, SLICE)]
+    reads = not options.parse_only
+    tally = spread(slices, options.seed, options.processes, reads=reads)
+    report(sum(n for _, n in slices), tally, time.perf_counter() - started)
+    if tally.failures:
+        save(tally.failures, options.keep)
+        print(f"failing mutants are in {options.keep}")
     sys.exit(bool(tally.failures))
 
 
