@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from models import decisions as d
-from models.features import Floats
+from models.evidence import Evidence, gather
+from models.features import Floats, of_adviser_alone
 from models.heads import MARKS, SIGNALS, Scores
 from triage.labels import CODE_SETS, NOTIFICATIONS
 from triage.records import Finding, Request, Span
@@ -23,6 +24,7 @@ NEEDS_REASON: Final = frozenset(("cancellation", "referral", "note_reason"))
 #: Kinds whose reasons, needs and notification the guideline leaves empty.
 BARE: Final = frozenset(("withdrawal", "other"))
 CLEARED: Final = ("discussed", "informed")
+_NEVER: Final = 2.0  # no probability is so high
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 
 
@@ -37,7 +39,7 @@ class Probabilities:
     codes: Mapping[str, Floats]  # requests x codes of the field, less "unspecified"
 
 
-def weigh_up(decisions: d.Decisions, evidence: d.Evidence) -> Probabilities:
+def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
     """Apply all decisions to *evidence*."""
     kinds = evidence.whole["kind"]
     flags = d.flag_features(evidence, kinds)
@@ -68,7 +70,7 @@ def answer(
     decisions: d.Decisions, views: Sequence[View], scores: Scores, version: str
 ) -> list[tuple[Request, ...]]:
     """One tuple of requests per view, every field filled in."""
-    evidence = d.gather(views, scores)
+    evidence = gather(views, scores)
     probabilities = weigh_up(decisions, evidence)
     found: list[tuple[Request, ...]] = []
     row = 0
@@ -92,7 +94,7 @@ class _Case:
     group: Group
     row: int
     first_sentence: int
-    evidence: d.Evidence
+    evidence: Evidence
     probabilities: Probabilities
     version: str
 
@@ -107,6 +109,14 @@ class _Case:
         sentence = self.view.reading.sentences[index]
         text = getattr(self.view.reading.email, sentence.part)[sentence.start : sentence.end]
         return Span(sentence.part, sentence.start, sentence.end, text)
+
+    def speaks_of_adviser(self, head: str, column: int) -> bool:
+        """Whether that sentence is about a supervisor or colleague, and surely about no client."""
+        index = int(self.evidence.where[head][self.row, column]) - self.first_sentence
+        if index >= len(self.view.reading.sentences):
+            return False
+        named = any(m.label == "client_ref" and m.sentence == index for m in self.view.mentions)
+        return not named and of_adviser_alone(self.view.reading.sentences[index].text)
 
     def model(self, name: str) -> str:
         return f"model:{name}@{self.version}"
@@ -182,6 +192,8 @@ def choose_told(probabilities: Floats, clear: float) -> str:
 def _told(case: _Case, decisions: d.Decisions) -> Iterator[tuple[str, Any, list[Finding]]]:
     probabilities = case.probabilities.told[case.row]
     value = choose_told(probabilities, decisions.thresholds["clear"])
+    if value in CLEARED and case.speaks_of_adviser("told", NOTIFICATIONS.index(value)):
+        value = choose_told(probabilities, _NEVER)
     words, findings = "", []
     place = NOTIFICATIONS.index(value)
     span = case.sentence("told", place)

@@ -53,6 +53,10 @@ def train(
         Path | None, typer.Option(help="A new folder for the release; its name is the version.")
     ] = None,
     seed: Seed = 0,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="What `models evaluate --json` printed; kept in the manifest."),
+    ] = None,
 ) -> None:
     """Train on all corpora and write a release; it is used once it is promoted or named."""
     from models.corpus import load_corpus
@@ -66,10 +70,11 @@ def train(
         folder = out or RELEASED / f"trained-{corpus.digest[:8]}-{seed}"
         if (folder / "manifest.json").exists():
             raise typer.BadParameter(f"{folder} holds a release already; name another with --out")
+        measured = _pooled(metrics) if metrics else {}
         with _progress(BLOCKS + 2) as tell:
             model = learn(corpus, views_of(corpus.examples), seed=seed, tell=tell)
         manifest = release(
-            model, folder, version=folder.name, seed=seed, data=corpus.digest, metrics={}
+            model, folder, version=folder.name, seed=seed, data=corpus.digest, metrics=measured
         )
     typer.echo(f"{manifest.version} written to {folder}; weights {manifest.files['weights.npz']}")
 
@@ -122,6 +127,14 @@ def list_releases() -> None:
         typer.echo(
             f"{mark} {manifest.version}  {manifest.created}  data {manifest.data[:8]}{scored}"
         )
+
+
+def _pooled(path: Path) -> Report:
+    try:
+        report: Report = json.loads(path.read_text(encoding="utf-8"))["pooled"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise typer.BadParameter(f"{path} is not what `models evaluate --json` prints") from None
+    return report
 
 
 @contextmanager

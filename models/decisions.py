@@ -7,193 +7,26 @@ that the heads had not seen, so its probabilities mean what they say.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from models.evidence import MARK_COLUMN, SAY_COLUMN, Evidence
 from models.features import Floats, Ints
-from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS, Scores
+from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS
 from triage.labels import CODE_SETS
 
-if TYPE_CHECKING:
-    from models.views import View
-    from triage.detectors import Mention
-    from triage.grouping import Group
-
-_SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
-_MARKS: Final = {name: place for place, name in enumerate(MARKS)}
 _FIELDS: Final = tuple(CODE_SETS)
 #: A margin counts differently near the border than far from it: a line with bends here.
 _BENDS: Final = (-1.0, -0.6, -0.3, 0.0)
 _CLIP: Final = 12.0
-#: How much louder a sentence is that says it with a margin of one.
-_LOUDNESS: Final = 3.0
-_CONTEXTS: Final = (
-    "negated", "own_practice", "wanted", "other_person", "past", "masked", "hypothetical",
-)  # fmt: skip
+#: Fields that this helps; for the others it was measured to add nothing.
+_SPOKEN_FIELDS: Final = frozenset(("presenting_issues", "required_approaches"))
 _FLAG_FIELDS: Final = ("alternatives_requested", "guarantee_asked", "risk", "client_agreement")
 _STRENGTHS: Final = (0.003, 0.01, 0.03, 0.1, 0.3)
 _STRETCHES: Final = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
-_SILENCE: Final = -1.2  # what most sentences score for most labels
-_OFFICE_HOURS: Final = range(9, 18)
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known about a batch of requests, one row each, before anything is decided."""
-
-    owner: Ints  # message of each request
-    best: Mapping[str, Floats]  # sentence heads: the highest score among the request's sentences
-    where: Mapping[str, Ints]  # sentence heads: the sentence row that scored it
-    said_at_all: Floats  # told head: how much all sentences together say each class
-    telling: (
-        Floats  # told head: the loudest sentence, the runners-up, what is said of this one alone
-    )
-    whole: Mapping[str, Floats]  # request heads: scores as they are
-    noticed: Floats  # requests x MARKS x (clean, contexts…): mentions, damped
-    plain: Floats  # length, reply, ids, time to the session, …
-
-
-def gather(views: Sequence[View], scores: Scores) -> Evidence:
-    """Line up everything that bears on each request of *views*."""
-    rows, starts = _sentence_rows(views, scores)
-    best, where = {}, {}
-    margins = {name: _with_silence(scores.by_head[name]) for name in ("told", "says")}
-    for name, values in margins.items():
-        best[name], where[name] = _best(values, rows, starts)
-    loudness = np.exp(_LOUDNESS * margins["told"])[rows]
-    groups = [(view, group) for view in views for group in view.groups]
-    return Evidence(
-        owner=np.repeat(np.arange(len(views)), [len(view.groups) for view in views]),
-        best=best,
-        where=where,
-        said_at_all=np.log(np.add.reduceat(loudness, starts, axis=0)),
-        telling=_telling(views, margins["told"], rows, starts),
-        whole={name: scores.by_head[name] for name in ("kind", "stage", "told_overall", "marks")},
-        noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
-        plain=np.asarray([_plain(view, group) for view, group in groups], dtype=np.float32),
-    )
-
-
-def _sentence_rows(views: Sequence[View], scores: Scores) -> tuple[Ints, Ints]:
-    """Sentence rows of all requests in a row, and where each request starts.
-
-    A request without sentences has the row after the last: silence.
-    """
-    silence = int(scores.rows[-1])
-    rows: list[int] = []
-    starts: list[int] = []
-    for number, view in enumerate(views):
-        base = int(scores.rows[number])
-        for group in view.groups:
-            starts.append(len(rows))
-            rows.extend([base + index for index in group.sentences] or [silence])
-    return np.asarray(rows, dtype=np.int64), np.asarray(starts, dtype=np.int64)
-
-
-def _with_silence(margins: Floats) -> Floats:
-    """The sentences' margins and, as a last row, those of nothing said."""
-    return np.vstack([margins, np.full((1, margins.shape[1]), _SILENCE, dtype=np.float32)])
-
-
-def _best(values: Floats, rows: Ints, starts: Ints) -> tuple[Floats, Ints]:
-    gathered = values[rows]
-    best = np.maximum.reduceat(gathered, starts, axis=0)
-    ends = np.append(starts[1:], len(rows))
-    where = np.stack(
-        [
-            rows[start + gathered[start:end].argmax(axis=0)]
-            for start, end in zip(starts, ends, strict=True)
-        ]
-    )
-    return best, where
-
-
-def _telling(views: Sequence[View], told: Floats, rows: Ints, starts: Ints) -> Floats:
-    """More on who was told, from all sentences of each request."""
-    ends = np.append(starts[1:], len(rows))
-    groups = [(view, group) for view in views for group in view.groups]
-    return np.stack(
-        [
-            _telling_of(told[rows[start:end]], _own_sentences(view, group))
-            for (view, group), start, end in zip(groups, starts, ends, strict=True)
-        ]
-    )
-
-
-def _telling_of(told: Floats, own: Sequence[int]) -> Floats:
-    """*own* are the sentences, counted from the request's first, that concern no other request."""
-    margins = told[:, :-1] - told[:, -1:]  # over "unknown", the last label
-    loudest = margins.max(axis=1)
-    top = int(loudest.argmax())
-    ranked = np.sort(margins, axis=0)
-    second = ranked[-2] if len(ranked) > 1 else np.full(margins.shape[1], -2.0)
-    counts = [
-        top / max(len(told) - 1, 1),
-        (loudest > 0).sum(),
-        (loudest > -0.5).sum(),
-        loudest[top],
-    ]
-    alone = told[list(own), :-1].max(axis=0) if own else told[:, :-1].max(axis=0)
-    found: Floats = np.concatenate([told[top], second, counts, alone]).astype(np.float32)
-    return found
-
-
-def _own_sentences(view: View, group: Group) -> list[int]:
-    if len(view.groups) == 1:
-        return []
-    shared = Counter(index for other in view.groups for index in other.sentences)
-    return [place for place, index in enumerate(group.sentences) if shared[index] == 1]
-
-
-def _noticed(mentions: Sequence[Mention]) -> Floats:
-    counts = np.zeros((len(MARKS), 1 + len(_CONTEXTS)), dtype=np.float32)
-    for mention in mentions:
-        place = _MARKS.get(f"{mention.label}:{mention.value}")
-        if place is None:
-            continue
-        flags = mention.flags
-        if mention.counts:
-            counts[place, 0] += 1
-        for column, context in enumerate(_CONTEXTS, 1):
-            counts[place, column] += context in flags
-    return np.log1p(counts)
-
-
-def _plain(view: View, group: Group) -> list[float]:
-    email = view.reading.email
-    text = email.new_text
-    sent = email.sent_at
-    time = _hours_ahead(view, group)
-    return [
-        float(bool(email.in_reply_to) or email.subject.lower().startswith("re:")),
-        float(bool(email.quoted_text.strip())),
-        float(email.subject.lower().startswith(("fw:", "fwd:"))),
-        float(len(view.groups) > 1),
-        np.log1p(len(text)) - 6.0,
-        float(text.count("?") > 0),
-        float(bool(group.session_ids)),
-        float(sent.weekday() > 4 or sent.hour not in _OFFICE_HOURS),
-        float(time is None),
-        float(time is not None and time < 0),
-        float(time is not None and 0 <= time < 3),
-        float(time is not None and 3 <= time < 24),
-    ]
-
-
-def _hours_ahead(view: View, group: Group) -> float | None:
-    """Hours from sending to the session; the whole of a day counts as its evening."""
-    from datetime import datetime
-
-    when = group.session_time
-    if when is None:
-        return None
-    moment = datetime.fromisoformat(when if "T" in when else f"{when}T21:00")
-    sent = view.reading.email.sent_at.replace(tzinfo=None)
-    return (moment - sent).total_seconds() / 3600
 
 
 def _log_softmax(logits: Floats) -> Floats:
@@ -205,10 +38,10 @@ def _log_softmax(logits: Floats) -> Floats:
 def kind_features(evidence: Evidence) -> Floats:
     """Inputs of the decision about ``kind``."""
     says = evidence.best["says"]
-    reasons = [_SAYS[s] for s in SIGNALS if s.startswith("fit_reasons:")]
-    issues = [_SAYS[s] for s in SIGNALS if s.startswith("presenting_issues:")]
-    others = [_SAYS[s] for s in SIGNALS if s.split(":")[0] not in _FIELDS]
-    asks = says[:, [_SAYS[s] for s in KIND_SIGNALS]]
+    reasons = [SAY_COLUMN[s] for s in SIGNALS if s.startswith("fit_reasons:")]
+    issues = [SAY_COLUMN[s] for s in SIGNALS if s.startswith("presenting_issues:")]
+    others = [SAY_COLUMN[s] for s in SIGNALS if s.split(":")[0] not in _FIELDS]
+    asks = says[:, [SAY_COLUMN[s] for s in KIND_SIGNALS]]
     return np.hstack(
         [
             evidence.whole["kind"],
@@ -244,7 +77,7 @@ def _noticed_by_field(evidence: Evidence) -> Floats:
     clean = evidence.noticed[:, :, 0]
     return np.stack(
         [
-            clean[:, [p for m, p in _MARKS.items() if m.startswith(f"{name}:")]].sum(axis=1)
+            clean[:, [p for m, p in MARK_COLUMN.items() if m.startswith(f"{name}:")]].sum(axis=1)
             for name in _FIELDS
         ],
         axis=1,
@@ -253,7 +86,7 @@ def _noticed_by_field(evidence: Evidence) -> Floats:
 
 def told_features(evidence: Evidence, kinds: Floats) -> Floats:
     """Inputs of the decision about who told the client; *kinds* are the kind head's margins."""
-    agreement = [_SAYS[signal] for signal in AGREEMENT_SIGNALS]
+    agreement = [SAY_COLUMN[signal] for signal in AGREEMENT_SIGNALS]
     return np.hstack(
         [
             evidence.best["told"],
@@ -262,8 +95,8 @@ def told_features(evidence: Evidence, kinds: Floats) -> Floats:
             evidence.telling,
             evidence.whole["told_overall"],
             evidence.best["says"][:, agreement],
-            evidence.whole["marks"][:, [_MARKS[m] for m in AGREEMENT_SIGNALS]],
-            evidence.noticed[:, [_MARKS[m] for m in AGREEMENT_SIGNALS], 0],
+            evidence.whole["marks"][:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS]],
+            evidence.noticed[:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS], 0],
             kinds,
         ]
     )
@@ -274,9 +107,9 @@ def flag_features(evidence: Evidence, kinds: Floats) -> Floats:
     flags = [m for m in MARKS if m.split(":")[0] in _FLAG_FIELDS]
     return np.hstack(
         [
-            evidence.best["says"][:, [_SAYS[m] for m in flags]],
-            evidence.whole["marks"][:, [_MARKS[m] for m in flags]],
-            evidence.noticed[:, [_MARKS[m] for m in flags], 0],
+            evidence.best["says"][:, [SAY_COLUMN[m] for m in flags]],
+            evidence.whole["marks"][:, [MARK_COLUMN[m] for m in flags]],
+            evidence.noticed[:, [MARK_COLUMN[m] for m in flags], 0],
             evidence.best["told"],
             kinds,
         ]
@@ -294,11 +127,17 @@ def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats
     *reliability* gives, for each of MARKS, how often the code is right where its phrase is found.
     """
     marks = [m for m in MARKS if m.startswith(f"{field}:")]
-    says = evidence.best["says"][:, [_SAYS[m] for m in marks]]
-    whole = evidence.whole["marks"][:, [_MARKS[m] for m in marks]]
-    noticed = evidence.noticed[:, [_MARKS[m] for m in marks]]
+    says = evidence.best["says"][:, [SAY_COLUMN[m] for m in marks]]
+    whole = evidence.whole["marks"][:, [MARK_COLUMN[m] for m in marks]]
+    noticed = evidence.noticed[:, [MARK_COLUMN[m] for m in marks]]
     found = (noticed[:, :, 0] > 0).astype(np.float32)
-    trust = found * reliability[[_MARKS[m] for m in marks]]
+    trust = found * reliability[[MARK_COLUMN[m] for m in marks]]
+    heard = evidence.spoken[:, [MARK_COLUMN[m] for m in marks]]
+    around = [
+        *np.moveaxis(heard, 2, 0),
+        np.maximum(heard[:, :, 0], -0.5) * heard[:, :, -1],
+        heard[:, :, -1] * evidence.spoken[:, :, -1].sum(axis=1, keepdims=True),
+    ]
     second = np.sort(says, axis=1)[:, -2:-1]
     stacked = [
         says,
@@ -313,6 +152,7 @@ def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats
         found * says,
         found * whole,
         *np.moveaxis(noticed, 2, 0),
+        *(around if field in _SPOKEN_FIELDS else []),
         *np.repeat(evidence.whole["kind"].T[:, :, None], len(marks), axis=2),
     ]
     features: Floats = np.stack(stacked, axis=2)

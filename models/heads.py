@@ -64,7 +64,7 @@ SHAPE: Final = Shape(longest=2, characters=True, rarest=2)
 #: How far a sentence's neighbour must move down to stand beside it.
 _STEP: Final = {"before": 1, "after": -1}
 #: Weights below this share of a label's largest are dropped.
-NEGLIGIBLE: Final = 0.02
+NEGLIGIBLE: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)

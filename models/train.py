@@ -15,6 +15,7 @@ import numpy as np
 from models import decisions as d
 from models.answers import code_probabilities
 from models.corpus import Corpus, Example, Sentence
+from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
 from models.heads import MARKS, Heads, Scores, fit_heads, score
 from models.targets import CALLS_FOR, signals_of, targets_of
@@ -33,7 +34,7 @@ _FLAG_LABELS: Final = {
 #: One model per field decides its codes, over thousands of rows: it needs little holding back.
 _CODE_STRENGTH: Final = 1.0
 #: A client counts as told from this probability on; see ``models.answers.choose_told``.
-_CLEAR: Final = 0.65
+_CLEAR: Final = 0.7
 #: A cancellation, referral or note has a reason; the likeliest is given from this probability on.
 _ANY_REASON: Final = 0.2
 
@@ -124,14 +125,14 @@ def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.
 class _Class:
     """All requests to learn decisions from: what is known of each, and what is right."""
 
-    evidence: d.Evidence
+    evidence: Evidence
     requests: tuple[Request | None, ...]  # None where a group stands for no labelled request
     blocks: Ints
     seed: int
 
     @classmethod
     def of(cls, unseen: Sequence[tuple[Lesson, Scores]], seed: int) -> _Class:
-        parts = [d.gather(lesson.views, scores) for lesson, scores in unseen]
+        parts = [gather(lesson.views, scores) for lesson, scores in unseen]
         requests = [_requests_of(lesson) for lesson, _ in unseen]
         blocks = np.repeat(np.arange(len(requests)), [len(block) for block in requests])
         return cls(_joined(parts), tuple(r for block in requests for r in block), blocks, seed)
@@ -165,16 +166,16 @@ def _requests_of(lesson: Lesson) -> list[Request | None]:
     return found
 
 
-def _joined(parts: Sequence[d.Evidence]) -> d.Evidence:
+def _joined(parts: Sequence[Evidence]) -> Evidence:
     """The evidence of several batches as one; where a sentence stands is not kept."""
 
-    def join(of: Callable[[d.Evidence], Floats]) -> Floats:
+    def join(of: Callable[[Evidence], Floats]) -> Floats:
         return np.concatenate([of(part) for part in parts])
 
-    def join_all(of: Callable[[d.Evidence], Mapping[str, Floats]]) -> dict[str, Floats]:
+    def join_all(of: Callable[[Evidence], Mapping[str, Floats]]) -> dict[str, Floats]:
         return {name: np.concatenate([of(part)[name] for part in parts]) for name in of(parts[0])}
 
-    return d.Evidence(
+    return Evidence(
         owner=np.concatenate([part.owner + 1_000_000 * i for i, part in enumerate(parts)]),
         best=join_all(lambda part: part.best),
         where={},
@@ -182,6 +183,7 @@ def _joined(parts: Sequence[d.Evidence]) -> d.Evidence:
         telling=join(lambda part: part.telling),
         whole=join_all(lambda part: part.whole),
         noticed=join(lambda part: part.noticed),
+        spoken=join(lambda part: part.spoken),
         plain=join(lambda part: part.plain),
     )
 

@@ -78,9 +78,9 @@ def test_quoted_mail_never_counts_as_the_senders_own_statement(reader):
 
     [alone], [with_history] = reader.read([mail(new), mail(new, quoted=quoted)])
 
-    assert with_history[0].client_notification == alone[0].client_notification
-    assert with_history[0].client_agreement == alone[0].client_agreement
-    assert with_history[0].required_approaches == alone[0].required_approaches
+    assert with_history.client_notification == alone.client_notification
+    assert with_history.client_agreement == alone.client_agreement
+    assert with_history.required_approaches == alone.required_approaches
 
 
 def test_automatic_mail_is_one_other_request(reader):
