@@ -42,6 +42,7 @@ class CaseRow:
     decision: Decision
     proposals: tuple[Proposal, ...]
     message_ids: tuple[str, ...]
+    sender_is: str = ""  # how the last sender stands to the session, as in ``CaseFacts``
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
         decision=decision_from(row.decision),
         proposals=proposals_from(row.facts),
         message_ids=tuple(message_ids),
+        sender_is=row.facts.get("sender_is", ""),
     )
 
 
