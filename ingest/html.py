@@ -57,6 +57,7 @@ _ANY_TAG = re.compile(r"<[^<>]{0,10000}>")
 _NO_TEXT = re.compile(
     r"(?is)<!--.*?(?:-->|\Z)|<(style|script|head|title)\b[^<>]{0,1000}>.*?(?:</\1\b[^<>]{0,100}>|\Z)"
 )
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _BREAKING_TAG = re.compile(r"(?i)</?(?:br|p|div|tr|li|h[1-6]|table|ul|ol|blockquote|hr)\b")
 _HIDDEN = re.compile(
     r"(?i)display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
@@ -103,7 +104,20 @@ def to_text(html: str) -> Rendered:
         return Rendered(_stripped(html))
     writer = _Writer()
     _walk(body, writer)
-    return writer.rendered()
+    rendered = writer.rendered()
+    if _is_broken(html) and _swallows(html, rendered.text):
+        rendered.defects = tuple(dict.fromkeys([*rendered.defects, "hidden_text"]))
+    return rendered
+
+
+def _is_broken(html: str) -> bool:
+    return html.count('"') % 2 == 1 or html.count("<") != html.count(">")
+
+
+def _swallows(html: str, text: str) -> bool:
+    """Whether a tag or a quotation mark that is never closed has swallowed words."""
+    words = set(_WORD.findall(glance(html).lower()))
+    return not words <= set(_WORD.findall(text.lower()))
 
 
 def glance(html: str) -> str:
