@@ -49,6 +49,7 @@ def kind_features(evidence: Evidence) -> Floats:
             *_bent(asks),
             _in_message(evidence.whole["kind"], evidence.owner),
             _in_message(asks, evidence.owner),
+            evidence.alone[:, [SAY_COLUMN[s] for s in KIND_SIGNALS]],
             evidence.whole["stage"],
             says[:, others],
             says[:, reasons].max(axis=1, keepdims=True),
@@ -139,9 +140,12 @@ def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats
         heard[:, :, -1] * evidence.spoken[:, :, -1].sum(axis=1, keepdims=True),
     ]
     second = np.sort(says, axis=1)[:, -2:-1]
+    alone = evidence.alone[:, [SAY_COLUMN[m] for m in marks]]
     stacked = [
         says,
         whole,
+        alone,
+        alone - says,
         *_bent(says),
         *_bent(whole),
         (says.max(axis=1, keepdims=True) - says),

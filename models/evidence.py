@@ -52,6 +52,7 @@ class Evidence:
     telling: (
         Floats  # told head: the loudest sentence, the runners-up, what is said of this one alone
     )
+    alone: Floats  # says head: the highest score among sentences of no other request
     whole: Mapping[str, Floats]  # request heads: scores as they are
     noticed: Floats  # requests x MARKS x (clean, contexts…): mentions, damped
     spoken: Floats  # requests x MARKS x …: what the sentence of the best phrase says besides
@@ -73,6 +74,7 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
         where=where,
         said_at_all=np.log(np.add.reduceat(loudness, starts, axis=0)),
         telling=_telling(views, margins["told"], rows, starts),
+        alone=_alone(views, scores, best["says"]),
         whole={name: scores.by_head[name] for name in ("kind", "stage", "told_overall", "marks")},
         noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
         spoken=_spoken(views, scores),
@@ -144,6 +146,21 @@ def _telling_of(told: Floats, own: Sequence[int]) -> Floats:
     return found
 
 
+def _alone(views: Sequence[View], scores: Scores, best: Floats) -> Floats:
+    """As *best*, but from sentences that concern no other request of the message."""
+    alone = best.copy()
+    row = 0
+    for base, view in zip(scores.rows, views, strict=False):
+        for group in view.groups:
+            if len(view.groups) > 1:
+                own = _own_sentences(view, group)
+                rows = [int(base) + group.sentences[place] for place in own]
+                found = scores.by_head["says"][rows]
+                alone[row] = found.max(axis=0) if rows else _SILENCE
+            row += 1
+    return alone
+
+
 def _own_sentences(view: View, group: Group) -> list[int]:
     if len(view.groups) == 1:
         return []
@@ -169,7 +186,7 @@ def _spoken(views: Sequence[View], scores: Scores) -> Floats:
     """For each mark whose phrase the rules found: how its best sentence scores, and where it is."""
     says = scores.by_head["says"]
     count = sum(len(view.groups) for view in views)
-    spoken = np.zeros((count, len(MARKS), len(_AROUND) + 5), dtype=np.float32)
+    spoken = np.zeros((count, len(MARKS), len(_AROUND) + 6), dtype=np.float32)
     spoken[:, :, 0] = _SILENCE
     row = 0
     for base, view in zip(scores.rows, views, strict=False):
@@ -185,8 +202,9 @@ def _spoken(views: Sequence[View], scores: Scores) -> Floats:
                     continue
                 several = float(" " in mention.span.text)
                 where = mention.sentence / len(view.reading.sentences)
-                opening = float(mention.sentence == 0)
-                spoken[row, place] = [margin, *margins[_AROUND], opening, several, where, 1.0]
+                shared = sum(mention.sentence in other.sentences for other in view.groups) > 1
+                context = [float(mention.sentence == 0), several, where, float(shared), 1.0]
+                spoken[row, place] = [margin, *margins[_AROUND], *context]
             row += 1
     return spoken
 

@@ -27,7 +27,7 @@ from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 6
+FORMAT: Final = 7
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"

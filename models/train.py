@@ -181,6 +181,7 @@ def _joined(parts: Sequence[Evidence]) -> Evidence:
         where={},
         said_at_all=join(lambda part: part.said_at_all),
         telling=join(lambda part: part.telling),
+        alone=join(lambda part: part.alone),
         whole=join_all(lambda part: part.whole),
         noticed=join(lambda part: part.noticed),
         spoken=join(lambda part: part.spoken),
