@@ -166,30 +166,43 @@ def queue(
     limit: Annotated[int | None, typer.Option(min=1)] = None,
     now: Now = None,
     *,
+    lapsing: Annotated[
+        bool, typer.Option("--lapsing", help="Only what lapses before the office opens again.")
+    ] = False,
     closed: Annotated[bool, typer.Option("--closed", help="Closed cases as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """The queues, most pressing first: deadline, therapist, client, state, what is missing."""
+    from review import due as pressing
     from review.fields import queue_json
     from review.terminal import print_queues
 
-    clock = now or datetime.now(UTC)
-    with store_of(context.obj.settings()) as store:
+    clock, settings = now or datetime.now(UTC), context.obj.settings()
+    office, ladder = settings.office_hours(clock), pressing.ladder_of(settings)
+    with store_of(settings) as store:
+        directory = store.directory()
         rows = store.queue(
             queue=one_of("queue", name),
             state=one_of("state", state),
             blocker=one_of("blocker", blocker),
             due_before=None if due is None else clock + timedelta(hours=due),
-            limit=limit,
+            limit=None if lapsing else limit,
             include_closed=closed,
         )
+        if lapsing:
+            rows = pressing.lapsing(rows, directory, clock, office)[:limit]
+        levels = pressing.levels(rows, clock, office, ladder)
         if as_json:
             for row in rows:
-                print_json(queue_json(row))
-        else:
-            print_queues(console(), rows, store.directory(), clock, only=name)
+                level = pressing.escalation_json(levels[row.case_id], ladder)
+                print_json({**queue_json(row), "escalation": level})
+            return
+        print_queues(console(), rows, directory, clock, only=name, levels=levels)
+        for line in pressing.footer(levels, ladder, directory.as_of, clock, settings):
+            console().print(line, style="yellow", highlight=False)
 
 
+@app.command("case")
 @app.command()
 def show(
     context: typer.Context,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from review.terminal import SourceReport, total
+from review.terminal import SourceReport, contradictions, total
 from store import CaseRow, CaseStory, Quarantined
 from triage.records import Email, Finding, Request, request_fields
 
@@ -25,6 +25,7 @@ def queue_json(row: CaseRow) -> dict[str, Any]:
         "deadline": decision.deadline.isoformat() if decision.deadline else None,
         "safeguarding": decision.safeguarding,
         "sender_authenticated": row.sender_authenticated,
+        "sender_is": row.sender_is,
         "proposals": [
             {"session_id": p.session_id, "score": p.score, "why": p.why} for p in row.proposals
         ],
@@ -93,6 +94,7 @@ def case_json(story: CaseStory) -> dict[str, Any]:
     return {
         **queue_json(story.case),
         "findings": [_finding_json(finding) for finding in story.case.request.findings],
+        "contradictions": contradictions(story.case),
         "messages": [
             {
                 "message_id": message.email.message_id,

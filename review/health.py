@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -21,7 +21,11 @@ LATE: Final = timedelta(hours=24)
 def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, Any]:
     """The figures, what is wrong in words, and ``healthy`` where nothing is."""
     model, refused = model_in_use(settings)
-    issues = [*_issues(counts, refused, now), *_ending(settings, now)]
+    issues = [
+        *_issues(counts, refused, now),
+        *_stale(counts, settings, now),
+        *_ending(settings, now),
+    ]
     last = counts.last_run
     return {
         "healthy": not issues,
@@ -34,6 +38,7 @@ def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, An
         "quarantined": counts.quarantined,
         "messages": counts.messages,
         "registry_imported_at": _iso(counts.registry_imported_at),
+        "sessions_imported_at": _iso(counts.sessions_imported_at),
         "model": model,
         "schema": counts.schema,
     }
@@ -53,6 +58,20 @@ def _issues(counts: Counts, refused: str, now: datetime) -> Iterator[str]:
         yield "no booking registry; see `fit-triage registry import`"
     if refused:
         yield f"the model is refused, everything goes to check: {refused}"
+
+
+def _stale(counts: Counts, settings: Settings, now: datetime) -> Iterator[str]:
+    from triage.limits import staleness
+
+    if words := staleness(counts.sessions_imported_at, settings.limits(), now):
+        yield f"{words}; see `fit-triage registry import`"
+
+
+def lost_unconfirmed(found: Mapping[str, int], settings: Settings) -> dict[str, int]:
+    """Rule 7 in figures: therapists with a warning due, and those whose profile may be paused."""
+    limits = settings.limits()
+    pause = sum(count >= limits.pause_at for count in found.values())
+    return {"warned": sum(c >= limits.warn_at for c in found.values()) - pause, "at_pause": pause}
 
 
 def _ending(settings: Settings, now: datetime) -> Iterator[str]:
@@ -94,12 +113,26 @@ def checks(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "templates", _problem(settings.wording)
     yield "model", model_in_use(settings)[1]
     yield "database", _problem(lambda: open_store(settings.database_url).close())
+    yield "registry", _registry_problem(settings)
     for spec in settings.sources:
         yield spec.url, _problem(partial(_try_source, settings, spec))
     if not settings.sources:
         yield "sources", "none configured; set `sources` or give run --source"
     if not settings.authserv_id:
         yield "authserv_id", "not set: no sender can be verified, so nothing will ever be ready"
+
+
+def _registry_problem(settings: Settings) -> str:
+    from triage.limits import staleness
+
+    try:
+        with open_store(settings.database_url) as store:
+            counts = store.counts()
+    except StoreError:
+        return "cannot be looked up, see database"
+    if counts.registry_imported_at is None:
+        return "never imported; see `fit-triage registry import`"
+    return staleness(counts.sessions_imported_at, settings.limits(), datetime.now(UTC))
 
 
 def _try_source(settings: Settings, spec: SourceSettings) -> None:

@@ -94,13 +94,40 @@ def registry_import(
         print_import(console(), reports)
 
 
+@registry_app.command("unconfirmed")
+def registry_unconfirmed(
+    context: typer.Context, now: Now = None, *, as_json: AsJson = False
+) -> None:
+    """Therapists who left sessions unconfirmed with nobody told, and whom it may pause."""
+    from triage.limits import unconfirmed_remark
+
+    settings, clock = context.obj.settings(), now or datetime.now(UTC)
+    limits = settings.limits()
+    with store_of(settings) as store:
+        found = store.unconfirmed(clock - limits.window, clock)
+        directory = store.directory()
+        for therapist_id, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+            remark = unconfirmed_remark(count, limits)
+            therapist = directory.therapist(therapist_id)
+            name = therapist.name if therapist else ""
+            if as_json:
+                level = "pause" if count >= limits.pause_at else "warn" if remark else ""
+                row = {"therapist_id": therapist_id, "unconfirmed": count, "level": level}
+                print_json({**row, "name": name, "remark": remark})
+            elif remark:
+                console().print(f"{therapist_id}  {name}: {remark}", highlight=False)
+
+
 def health(context: typer.Context, now: Now = None) -> None:
     """Figures for monitoring, as JSON. Exit code 1 where something needs a person."""
-    from review.health import health_of
+    from review.health import health_of, lost_unconfirmed
 
     settings = context.obj.settings()
+    clock = now or datetime.now(UTC)
     with store_of(settings) as store:
-        report = health_of(store.counts(), settings, now or datetime.now(UTC))
+        report = health_of(store.counts(), settings, clock)
+        found = store.unconfirmed(clock - settings.limits().window, clock)
+    report["unconfirmed"] = lost_unconfirmed(found, settings)
     print_json(report)
     if not report["healthy"]:
         raise typer.Exit(1)

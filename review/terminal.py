@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -69,6 +70,13 @@ _STATE_STYLE: Final[Mapping[str, str]] = {
     "noted": "cyan",
 }
 
+#: Whose words these are, where that is not the therapist.
+_WRITTEN_BY: Final[Mapping[str, str]] = {
+    "delegate": "a delegate of the therapist",
+    "therapist": "a therapist whose session it is not, or none is known",
+    "stranger": "an address on no record",
+}
+
 _FINDING_STYLE: Final[Mapping[str, str]] = {
     "client_notification": "black on green3",
     "fit_reasons": "black on sky_blue1",
@@ -112,15 +120,23 @@ def print_queues(
     now: datetime,
     *,
     only: str | None = None,
+    levels: Mapping[int, int] = MappingProxyType({}),
 ) -> None:
-    """One table a queue, the most pressing case first; empty ones too, but for *only*."""
+    """One table a queue, the most pressing case first; empty ones too, but for *only*.
+
+    *levels* are the steps that deadlines have climbed, by case id.
+    """
     for queue in [only] if only else dict.fromkeys([*QUEUES, *(r.decision.queue for r in rows)]):
         found = [row for row in rows if row.decision.queue == queue]
-        console.print(queue_table(queue, found, directory, now))
+        console.print(queue_table(queue, found, directory, now, levels))
 
 
 def queue_table(
-    queue: str, rows: Iterable[CaseRow], directory: Directory, now: datetime
+    queue: str,
+    rows: Iterable[CaseRow],
+    directory: Directory,
+    now: datetime,
+    levels: Mapping[int, int] = MappingProxyType({}),
 ) -> RenderableType:
     table = Table(title_justify="left", title_style="bold", expand=True, box=SIMPLE_HEAD)
     table.add_column("case", justify="right", no_wrap=True)
@@ -132,7 +148,7 @@ def queue_table(
     for row in rows:
         table.add_row(
             str(row.case_id),
-            _deadline(row.decision.deadline, now),
+            _deadline(row.decision.deadline, now, levels.get(row.case_id, 0)),
             _therapist(row, directory),
             _client(row, directory),
             Text(row.decision.state, style=_STATE_STYLE.get(row.decision.state, "")),
@@ -165,10 +181,10 @@ def _name(client: Client) -> str:
     return f"{client.first_name} {client.last_name}".strip()
 
 
-def _deadline(deadline: datetime | None, now: datetime) -> Text:
+def _deadline(deadline: datetime | None, now: datetime, level: int = 0) -> Text:
     if deadline is None:
         return Text("-", style="dim")
-    text = Text(f"{deadline.astimezone(LONDON):%a %d %b %H:%M}")
+    text = Text(f"{deadline.astimezone(LONDON):%a %d %b %H:%M} {'!' * level}".rstrip())
     if deadline < now:
         text.stylize("bold red")
     elif deadline - now < timedelta(hours=24):
@@ -185,6 +201,7 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
         ("state", Text(row.decision.state, style=_STATE_STYLE.get(row.decision.state, ""))),
         ("deadline", _deadline(row.decision.deadline, now)),
         ("therapist", _therapist(row, directory)),
+        ("written by", _WRITTEN_BY.get(row.sender_is, "")),
         ("client", _client(row, directory)),
         ("missing", missing(row)),
         ("guarantee", row.decision.guarantee),
@@ -197,6 +214,8 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
         console.print(email_panel(message.email, findings))
     console.print(request_table(row.request))
     _print_list(console, "why", row.decision.reasons)
+    _print_list(console, "contradictions", contradictions(row))
+    _print_list(console, "how it went", timeline(story))
     _print_list(
         console,
         "alternatives",
@@ -214,6 +233,22 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
     _print_list(
         console, "audit", [f"{e.at.astimezone(LONDON):%d %b %H:%M} {e.event}" for e in story.audit]
     )
+
+
+def contradictions(row: CaseRow) -> list[str]:
+    """Where the mails of a case cannot all be right, in words."""
+    return [f"{f.value}." for f in row.request.findings if f.label == "contradiction"]
+
+
+def timeline(story: CaseStory) -> list[str]:
+    """A line a decision: when, what the case came to, and what was in the way."""
+    lines = []
+    for made in story.decisions:
+        decision = made.decision
+        missing = ", ".join(MISSING.get(code, code) for code in decision.blockers)
+        when = f"{made.decided_at.astimezone(LONDON):%a %d %b %H:%M}"
+        lines.append(f"{when}  {decision.state}{f': {missing}' if missing else ''}")
+    return lines
 
 
 def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:

@@ -43,6 +43,14 @@ _LISTS: Final = (
 )
 
 
+#: Left unconfirmed, and no case of the therapist's own side is about it.
+_LEFT_SO: Final = (sessions.c.status == "unconfirmed") & ~exists().where(
+    cases.c.session_id == sessions.c.session_id,
+    cases.c.therapist_id == sessions.c.therapist_id,
+    cases.c.authenticated,
+)
+
+
 @dataclass(slots=True)
 class Shelf:
     """The therapists who take new clients, kept from batch to batch until the next import."""
@@ -167,15 +175,9 @@ class RegistryDirectory:
     def _load_unconfirmed(self, owners: Iterable[str]) -> None:
         owners = list(owners)
         found: dict[str, list[datetime]] = defaultdict(list)
-        told_of = exists().where(
-            cases.c.session_id == sessions.c.session_id,
-            cases.c.therapist_id == sessions.c.therapist_id,
-            cases.c.authenticated,
-        )
-        left_so = (sessions.c.status == "unconfirmed") & ~told_of
         columns = (sessions.c.therapist_id, sessions.c.starts_at)
         gone = sessions.c.gone_at
-        for owner, start in self._rows(columns, sessions.c.therapist_id, gone, owners, left_so):
+        for owner, start in self._rows(columns, sessions.c.therapist_id, gone, owners, _LEFT_SO):
             found[owner].append(start)
         self._unconfirmed.update((owner, tuple(sorted(found[owner]))) for owner in owners)
 
@@ -231,6 +233,19 @@ def sessions_as_of() -> Select[Any]:
     return select(func.max(registry_imports.c.imported_at)).where(
         registry_imports.c.kind == "sessions"
     )
+
+
+def unconfirmed_by_therapist(
+    connection: Connection, since: datetime, until: datetime
+) -> dict[str, int]:
+    """How many sessions each therapist left unconfirmed between two moments, nobody told."""
+    lately = (sessions.c.starts_at >= since) & (sessions.c.starts_at < until)
+    query = (
+        select(sessions.c.therapist_id, func.count())
+        .where(_LEFT_SO, lately, sessions.c.gone_at.is_(None))
+        .group_by(sessions.c.therapist_id)
+    )
+    return dict(connection.execute(query).tuples())
 
 
 def therapist_from(row: AnyRow) -> Therapist:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from store.directory import sessions_as_of
 from store.queue import OURS
 from store.schema import (
     HEAD,
@@ -65,6 +66,7 @@ class Counts:
     last_run: Run | None
     last_success_at: datetime | None
     registry_imported_at: datetime | None
+    sessions_imported_at: datetime | None
 
 
 def run_from(row: AnyRow) -> Run:
@@ -95,4 +97,5 @@ def counts(connection: Connection) -> Counts:
         last_run=None if last is None else run_from(last),
         last_success_at=connection.scalar(done),
         registry_imported_at=connection.scalar(imported),
+        sessions_imported_at=connection.scalar(sessions_as_of()),
     )

@@ -19,7 +19,7 @@ from store import leases
 from store.audit import first_broken
 from store.batch import Batch, take_turn
 from store.database import Database, insert_new, migrated, open_database
-from store.directory import RegistryDirectory, Shelf
+from store.directory import RegistryDirectory, Shelf, unconfirmed_by_therapist
 from store.leases import Lease
 from store.queue import (
     CaseRow,
@@ -307,6 +307,11 @@ class Store:
                 for kind, file in files.items()
                 if file is not None
             ]
+
+    def unconfirmed(self, since: datetime, until: datetime) -> dict[str, int]:
+        """Rule 7: sessions left unconfirmed with nobody told, by therapist id; none is left out."""
+        with self._database.reading() as connection:
+            return unconfirmed_by_therapist(connection, since, until)
 
     def registry_age(self, now: datetime) -> timedelta | None:
         """Time since the last import, None where there never was one."""

@@ -6,6 +6,7 @@ forward from the arrival of a message.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
@@ -102,6 +103,37 @@ def opens_next(now: datetime, office: OfficeHours) -> datetime:
             return max(hours[0], now.astimezone(UTC))
         day += _ONE_DAY
     return now.astimezone(UTC)
+
+
+def opens_again(now: datetime, office: OfficeHours) -> datetime:
+    """When the office opens after it next closes (UTC); while it is closed, when it opens next."""
+    opens = opens_next(now, office)
+    if opens > now:
+        return opens
+    hours = office.hours_on(now.astimezone(office.tz).date())
+    return opens_next(hours[1], office) if hours else opens
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the escalation ladder: with ``left`` office time or less, ``who`` looks."""
+
+    left: timedelta
+    who: str
+
+
+def escalated(
+    due: datetime | None, now: datetime, office: OfficeHours, ladder: Sequence[Step]
+) -> int:
+    """How many steps of *ladder* a deadline has climbed by *now*: 0 for none of them."""
+    if due is None or not ladder:
+        return 0
+    if due <= now:
+        return len(ladder)
+    if due - now > _HORIZON_DAYS * _ONE_DAY:
+        return 0
+    left = office_time(now, due, office)
+    return sum(left <= step.left and step.left > timedelta() for step in ladder)
 
 
 def local_time(stated: str | None) -> datetime | None:

@@ -47,3 +47,11 @@ def unconfirmed_remark(count: int, limits: Limits) -> str:
 def is_stale(as_of: datetime | None, limits: Limits, now: datetime) -> bool:
     """Whether sessions were last imported too long ago to be relied on."""
     return as_of is not None and now - as_of > limits.stale_after
+
+
+def staleness(as_of: datetime | None, limits: Limits, now: datetime) -> str:
+    """That the registry is out of date, in words; "" while it is not."""
+    if as_of is None or not is_stale(as_of, limits, now):
+        return ""
+    days = (now - as_of).days
+    return f"The booking registry is {f'{days} days' if days > 1 else 'more than a day'} old"

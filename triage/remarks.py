@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triage.limits import Limits, is_stale, unconfirmed_remark
+from triage.limits import Limits, staleness, unconfirmed_remark
 from triage.linking import time_fit
 from triage.matter import Matter
 from triage.records import CaseFacts, Request
@@ -28,10 +28,8 @@ def remarks(matter: Matter, guarantee: str, limits: Limits) -> list[str]:
         said.append("Risk is mentioned that matters for matching.")
     if remark := unconfirmed_remark(facts.unconfirmed, limits):
         said.append(remark)
-    if facts.registry_as_of and is_stale(facts.registry_as_of, limits, matter.now):
-        days = (matter.now - facts.registry_as_of).days
-        since = f"{days} days" if days > 1 else "more than a day"
-        said.append(f"The booking registry is {since} old: look the session up before acting.")
+    if stale := staleness(facts.registry_as_of, limits, matter.now):
+        said.append(f"{stale}: look the session up before acting.")
     return said
 
 

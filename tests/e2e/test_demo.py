@@ -112,6 +112,33 @@ def test_a_case_can_be_shown_from_its_mail_to_its_draft(folder: Path, cases: lis
     assert waiting["session_id"] in shown
 
 
+def test_a_case_tells_how_it_went_for_people_and_for_programs(
+    folder: Path, cases: list[dict]
+) -> None:
+    number = str(max(cases, key=lambda case: len(case["message_ids"]))["case_id"])
+
+    shown = fit_triage(folder, "case", number)
+    told = json.loads(fit_triage(folder, "case", number, "--json"))
+
+    assert "how it went" in shown
+    assert len(told["decisions"]) == len(told["messages"]) > 1
+    assert told["contradictions"] == [] or "contradictions" in shown
+
+
+def test_what_lapses_before_the_office_opens_again_is_a_view(
+    folder: Path, cases: list[dict]
+) -> None:
+    due = min(case["deadline"] for case in cases if case["deadline"])
+    morning = due[:10] + "T10:00"
+
+    lines = fit_triage(folder, "queue", "--lapsing", "--now", morning, "--json").splitlines()
+
+    found = [json.loads(line) for line in lines]
+    assert due in {case["deadline"] for case in found}
+    assert all(case["deadline"][:10] == due[:10] for case in found)
+    assert all(case["escalation"]["level"] for case in found)
+
+
 def test_a_second_demo_of_the_day_finds_nothing_new(folder: Path, shown: str) -> None:
     again = fit_triage(folder, "demo", "--folder", str(folder))
 

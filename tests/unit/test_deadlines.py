@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from triage.deadlines import (
     OfficeHours,
+    Step,
     deadline,
+    escalated,
     local_date,
     local_time,
     office_time,
+    opens_again,
     opens_next,
     too_late,
 )
@@ -111,3 +114,59 @@ def test_stated_times_are_london_times():
     assert local_date("2025-07-01T18:00") == date(2025, 7, 1)
     assert local_time("soonThen") is None
     assert local_date("soon") is None
+
+
+LADDER = (
+    Step(timedelta(hours=8), "the team"),
+    Step(timedelta(hours=2), "whoever is on shift"),
+    Step(timedelta(0), "the team lead"),
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "level"),
+    [
+        ("2025-11-05T09:00", 0),  # fifteen office hours left
+        ("2025-11-05T16:00", 1),  # eight
+        ("2025-11-05T22:00", 1),  # a night takes no office time
+        ("2025-11-06T14:00", 2),
+        ("2025-11-06T16:00", 3),  # the deadline itself
+        ("2025-11-09T16:00", 3),
+    ],
+)
+def test_a_case_climbs_the_ladder_in_office_hours(now, level):
+    assert escalated(at("2025-11-06T16:00"), at(now), OFFICE, LADDER) == level
+
+
+def test_what_has_no_deadline_or_a_far_one_climbs_nothing():
+    assert escalated(None, at("2025-11-06T16:00"), OFFICE, LADDER) == 0
+    assert escalated(at("2027-11-05T16:00"), at("2025-11-06T16:00"), OFFICE, LADDER) == 0
+    assert escalated(at("2025-11-06T16:00"), at("2025-11-07T16:00"), OFFICE, ()) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        ("2025-11-06T10:00", "2025-11-07T09:00"),
+        ("2025-11-06T20:00", "2025-11-07T09:00"),
+        ("2025-11-07T15:00", "2025-11-10T09:00"),  # a Friday
+        ("2025-11-08T12:00", "2025-11-10T09:00"),
+        ("2025-03-28T16:00", "2025-03-31T09:00"),  # over the night of summer time
+        ("2025-10-24T16:00", "2025-10-27T09:00"),
+    ],
+)
+def test_the_office_opens_again_after_it_has_closed(now, opens):
+    assert opens_again(at(now), OFFICE) == at(opens)
+
+
+@pytest.mark.parametrize(
+    ("night", "hours"), [("2025-03-30", 23), ("2025-10-26", 25), ("2025-06-15", 24)]
+)
+def test_an_office_open_every_day_loses_no_notice_in_the_night_the_clocks_change(night, hours):
+    office = OfficeHours(days=frozenset(range(7)), notice=timedelta(hours=2))
+    before, after = at(f"{night}T09:00") - timedelta(days=1), at(f"{night}T09:00")
+
+    assert after.astimezone(UTC) - before.astimezone(UTC) == timedelta(hours=hours)
+    assert deadline(at(f"{night}T10:00"), office) == at(
+        (before + timedelta(hours=7)).strftime("%Y-%m-%dT%H:%M")
+    )
