@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,16 @@ import typer
 
 from ingest.sources import ALLOWED_SPECS, Access, Source
 from settings import Settings, SettingsError, SourceSettings, Start, read_settings
-from store import ImportReport, Quarantined, Store, Tally, open_store, read_registry_file
+from store import (
+    ImportReport,
+    Quarantined,
+    Store,
+    Tally,
+    open_store,
+    read_registry_file,
+    registry_queries,
+)
+from store.registry import Kind
 from triage.labels import BLOCKERS, QUEUES, STATES
 from triage.records import Email, RawMessage, Request
 
@@ -153,6 +163,41 @@ def import_files(
         now=now,
         full=full,
     )
+
+
+def queries_to_run(
+    settings: Settings, sql: str | None, asked: Sequence[Path | None]
+) -> tuple[str, Mapping[Kind, Path]]:
+    """Where the registry is and what to ask there: as typed, else as configured.
+
+    *asked* are the files for sessions, therapists and clients.
+    """
+    known = settings.registry
+    url = sql or known.database_url.get_secret_value()
+    if not any(asked):
+        asked = (known.sessions_query, known.therapists_query, known.clients_query)
+    kinds: tuple[Kind, ...] = ("sessions", "therapists", "clients")
+    queries = {kind: path for kind, path in zip(kinds, asked, strict=True) if path}
+    if not (url and queries):
+        msg = "give at least one of --sessions, --therapists, --clients, or --sql with queries"
+        raise UsageProblemError(msg)
+    if sql and re.match(r"[^/]*//[^/@]*:[^/@]*@", sql):
+        name = "FIT_TRIAGE_REGISTRY__DATABASE_URL"
+        raise UsageProblemError(f"--sql must hold no password: others see it; set {name} instead")
+    return url, queries
+
+
+def import_queries(
+    store: Store, url: str, queries: Mapping[Kind, Path], now: datetime, *, full: bool
+) -> list[ImportReport]:
+    with registry_queries(url, queries) as found:
+        return store.import_registry(
+            sessions=found.get("sessions"),
+            therapists=found.get("therapists"),
+            clients=found.get("clients"),
+            now=now,
+            full=full,
+        )
 
 
 def one_of(field: str, value: str | None) -> str | None:

@@ -16,8 +16,10 @@ from review.desk import (
     UsageProblemError,
     console,
     import_files,
+    import_queries,
     moment,
     print_json,
+    queries_to_run,
     store_of,
 )
 
@@ -69,25 +71,43 @@ def quarantine_retry(
     console().print(tally_line(tally))
 
 
+_Query = Annotated[Path | None, typer.Option(help="File with one SELECT, for --sql.")]
+
+
 @registry_app.command("import")
 def registry_import(
     context: typer.Context,
     sessions: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
     therapists: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
     clients: Annotated[Path | None, typer.Option(help="CSV or Parquet.")] = None,
+    sql: Annotated[
+        str | None, typer.Option(metavar="URL", help="The platform's database; no password here.")
+    ] = None,
     now: Now = None,
     *,
-    changes: Annotated[bool, typer.Option("--changes", help="Files hold changes only.")] = False,
+    sessions_query: _Query = None,
+    therapists_query: _Query = None,
+    clients_query: _Query = None,
+    changes: Annotated[bool, typer.Option("--changes", help="They hold changes only.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the booking registry up to these files; bad rows are named and left out."""
+    """Bring the booking registry up to these files, or to what the queries find.
+
+    Bad rows are named and left out. Without any option the queries of the settings are run.
+    """
     from review.terminal import print_import
 
-    if not (sessions or therapists or clients):
-        raise UsageProblemError("give at least one of --sessions, --therapists, --clients")
-    with store_of(context.obj.settings()) as store:
-        clock = now or datetime.now(UTC)
-        reports = import_files(store, sessions, therapists, clients, clock, full=not changes)
+    files = (sessions, therapists, clients)
+    asked = (sessions_query, therapists_query, clients_query)
+    settings, clock = context.obj.settings(), now or datetime.now(UTC)
+    if any(files) and (sql or any(asked)):
+        raise UsageProblemError("give files or queries, not both at once")
+    with store_of(settings) as store:
+        if any(files):
+            reports = import_files(store, *files, clock, full=not changes)
+        else:
+            url, queries = queries_to_run(settings, sql, asked)
+            reports = import_queries(store, url, queries, clock, full=not changes)
     if as_json:
         print_json([asdict(report) for report in reports])
     else:

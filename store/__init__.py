@@ -6,6 +6,7 @@ from store.leases import Lease
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
 from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
+from store.registry_queries import registry_queries
 from store.runs import Counts, Run, Tally
 from store.store import Store, open_store
 from triage.records import Outcome
@@ -30,4 +31,5 @@ __all__ = [
     "Tally",
     "open_store",
     "read_registry_file",
+    "registry_queries",
 ]
