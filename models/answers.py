@@ -12,7 +12,7 @@ from models import decisions as d
 from models.evidence import Evidence, gather
 from models.features import Floats, of_adviser_alone
 from models.heads import MARKS, SIGNALS, Scores
-from triage.labels import CODE_SETS, NOTIFICATIONS
+from triage.labels import CODE_SETS, NOTIFICATIONS, RISKS
 from triage.records import Finding, Request, Span
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ NEEDS_REASON: Final = frozenset(("cancellation", "referral", "note_reason"))
 #: Kinds whose reasons, needs and notification the guideline leaves empty.
 BARE: Final = frozenset(("withdrawal", "other"))
 CLEARED: Final = ("discussed", "informed")
+#: Danger is answered from this probability on: one missed weighs as much as ten looked at in vain.
+URGENT: Final = 0.1
 _NEVER: Final = 2.0  # no probability is so high
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 
@@ -127,7 +129,7 @@ def _request(case: _Case, decisions: d.Decisions) -> Request:
     kind = decisions.kind.labels[int(p.kind[case.row].argmax())]
     fields: dict[str, Any] = {"kind": kind, "confidence": round(float(p.kind[case.row].max()), 4)}
     findings = [_kind_finding(case, kind, fields["confidence"]), *_rule_findings(case)]
-    risk, sure = _choose(decisions.flags["risk"], p.flags["risk"][case.row])
+    risk, sure = choose_risk(p.flags["risk"][case.row])
     fields["risk"] = risk
     if risk != "none":
         span = case.sentence("says", _SAYS[f"risk:{risk}"])
@@ -176,6 +178,18 @@ def _details(
 def _choose(decision: d.Decision, probabilities: Floats) -> tuple[str, float]:
     best = int(probabilities.argmax())
     return decision.labels[best], round(float(probabilities[best]), 4)
+
+
+def choose_risk(probabilities: Floats) -> tuple[str, float]:
+    """The risk to answer, and how likely it is: urgent even where that is not the likeliest.
+
+    An urgent message taken for calm may cost a life; the other way round somebody reads it first.
+    """
+    urgent = float(probabilities[RISKS.index("urgent")])
+    if urgent >= URGENT:
+        return "urgent", round(urgent, 4)
+    best = int(probabilities.argmax())
+    return RISKS[best], round(float(probabilities[best]), 4)
 
 
 def choose_told(probabilities: Floats, clear: float) -> str:

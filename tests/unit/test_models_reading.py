@@ -148,3 +148,14 @@ def test_without_a_model_everything_goes_to_a_person(corpus_mail):
         assert requests
         assert all(r.confidence <= 0.2 for r in requests)
         assert all(f.confidence <= 0.2 for r in requests for f in r.findings)
+
+
+def test_danger_is_answered_long_before_it_is_the_likeliest():
+    import numpy as np
+
+    from models.answers import choose_risk, choose_told
+
+    assert choose_risk(np.array([0.7, 0.15, 0.15]))[0] == "urgent"
+    assert choose_risk(np.array([0.7, 0.28, 0.02]))[0] == "none"
+    assert choose_told(np.array([0.35, 0.25, 0.2, 0.1, 0.05, 0.05]), 0.7) == "planned"
+    assert choose_told(np.array([0.5, 0.25, 0.1, 0.1, 0.0, 0.05]), 0.7) == "discussed"
