@@ -12,12 +12,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from ingest.parsing import ParseOptions
 from ingest.sources import Access, LoginRefusedError, Loss, Source, SourceError, open_source
 from ingest.sources import Batch as Fetched
 from ingest.workers import Workers, collect_garbage_rarely, process_pool
@@ -65,8 +66,7 @@ Read = Understood | Unreadable
 class Reading:
     """How messages are parsed and read; the same in every process."""
 
-    authserv_id: str = ""
-    check_dkim: bool = False
+    parsing: ParseOptions = field(default_factory=ParseOptions)
     model: str = ""
     fast: bool = False
 
@@ -234,7 +234,7 @@ def _parse(reading: Reading, raw: RawMessage) -> Email | Unreadable:
     from ingest.parsing import UnreadableEmailError, parse
 
     try:
-        return parse(raw, authserv_id=reading.authserv_id, check_dkim=reading.check_dkim)
+        return parse(raw, options=reading.parsing)
     except UnreadableEmailError as error:
         return Unreadable(error.cause)
 
@@ -318,9 +318,12 @@ def _report(
 
 def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:
     """Processes that parse and read as *settings* say; they start with the first message."""
-    reading = Reading(settings.authserv_id, settings.check_dkim, settings.model, fast=settings.fast)
+    reading = Reading(settings.parsing(), settings.model, fast=settings.fast)
+    spared = replace(reading, parsing=replace(reading.parsing, documents="deadly"))
+    plainer = partial(understand, spared) if settings.documents == "read" else None
     pool = partial(process_pool, settings.workers, ("ingest.parsing", "models.reading", "spacy"))
-    return Workers(partial(understand, reading), lambda _: Unreadable("killed_reader"), pool)
+    work, lost = partial(understand, reading), Unreadable("killed_reader")
+    return Workers(work, lambda _: lost, pool, plainer=plainer)
 
 
 def retry_quarantined(

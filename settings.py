@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 if TYPE_CHECKING:
     from ingest.oauth import OAuth
+    from ingest.parsing import ParseOptions
     from ingest.sources import Access, AccessTokens
     from triage.conversation import Rules
     from triage.deadlines import OfficeHours
@@ -183,23 +184,17 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
     )
 
-    database_url: str = Field(
-        "sqlite:///fit-triage.sqlite3", description="sqlite:///PATH or postgresql+psycopg://…"
-    )
-    sources: Annotated[tuple[SourceSettings, ...], NoDecode] = Field(
-        (), description="Mailboxes to read; in the environment their URLs, separated by blanks"
-    )
-    authserv_id: str = Field(
-        "", description="The receiving server whose Authentication-Results are believed"
-    )
+    database_url: str = Field("sqlite:///fit-triage.sqlite3", description="Or postgresql+psycopg:")
+    sources: Annotated[tuple[SourceSettings, ...], NoDecode] = Field((), description="Mailboxes")
+    authserv_id: str = Field("", description="Whose Authentication-Results are believed")
     check_dkim: bool = Field(default=False, description="Check DKIM signatures ourselves as well")
+    own_addresses: str = Field("", description="That we send from, separated by blanks")
+    documents: Literal["unread", "read"] = Field("unread", description="Attached PDF and Word")
     imap_password: SecretStr = Field(SecretStr(""), description="Environment only")
     imap_password_file: Path | None = Field(None, description="For sources without their own")
     imap_ca_file: Path | None = Field(None, description="For sources without their own")
     imap_timeout: float = Field(30, gt=0, description="Seconds that any IMAP command may take")
-    start: Start = Field(
-        "history", description="What a first connection reads: all there is, or only what comes"
-    )
+    start: Start = Field("history", description="Where a first connection begins to read")
     max_message_bytes: int = Field(25 * 2**20, gt=0, description="Larger mail is quarantined")
     batch_size: int = Field(200, ge=1, le=5000, description="Messages committed together")
     workers: int = Field(0, ge=0, description="Processes for reading; 0 is one per core")
@@ -251,6 +246,12 @@ class Settings(BaseSettings):
             tokens=self._tokens_for(source.oauth) if source.oauth else None,
         )
 
+    def parsing(self) -> ParseOptions:
+        from ingest.parsing import ParseOptions
+
+        own = frozenset(self.own_addresses.lower().split())
+        return ParseOptions(self.authserv_id, self.check_dkim, own, self.documents)
+
     def office_hours(self, now: datetime) -> OfficeHours:
         """The office as configured, with the bank holidays of the years around *now*."""
         from holidays import country_holidays
@@ -292,12 +293,10 @@ class Settings(BaseSettings):
         try:
             sources = {item.name: item.read_text("utf-8") for item in folder.iterdir()}
             return Wording.from_sources(sources)
-        except (OSError, UnicodeError) as error:
-            msg = f"templates in {folder} cannot be read: {_cause(error)}"
-            raise SettingsError(msg) from error
         except WordingError as error:
-            msg = f"templates in {folder}: {error}"
-            raise SettingsError(msg) from error
+            raise SettingsError(f"templates in {folder}: {error}") from error
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(f"templates in {folder} cannot be read: {_cause(error)}") from error
 
     def _password_for(self, source: SourceSettings) -> str:
         """The password of *source*: its own file, else the common file, else the environment."""

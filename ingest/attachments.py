@@ -1,7 +1,7 @@
-"""Attachments named, typed and measured.
+"""Attachments named, typed and measured, and their bytes for whoever asks.
 
-Their content is never decoded but for the first bytes, which tell the type more surely than the
-label does.
+To be listed their content is never decoded but for the first bytes, which tell the type more surely
+than the label does.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def listed(part: Message, kind: str) -> tuple[Attachment, tuple[str, ...]]:
         return Attachment(name, kind, _nested_size(part)), nested
     payload = transfer.payload_of(part)
     data = transfer.as_bytes(payload) if isinstance(payload, str) else b""
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    encoding = _encoding(part)
     if encoding == "base64":
         start, size = transfer.base64_bytes(data[:120])[0], _base64_size(data)
     else:
@@ -76,6 +76,28 @@ def listed(part: Message, kind: str) -> tuple[Attachment, tuple[str, ...]]:
     found = sniffed(start, kind)
     odd = ("tnef_attachment",) if found == "application/ms-tnef" else ()
     return Attachment(filename(part) or "unnamed", found, size), odd
+
+
+def content_of(found: Message | bytes) -> bytes:
+    """The bytes behind an attachment as listed; a nested message as it was sent.
+
+    Decodes as far as the bytes allow. Raises ``ValueError`` for a nested message too damaged to be
+    put together again.
+    """
+    if isinstance(found, bytes):
+        return found
+    payload = transfer.payload_of(found)
+    if isinstance(payload, str):
+        return transfer.undo(transfer.as_bytes(payload), _encoding(found))[0]
+    inner = payload[0] if isinstance(payload, list) and len(payload) == 1 else found
+    try:
+        return inner.as_bytes() if isinstance(inner, Message) else b""
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(type(error).__name__) from None  # its words would quote the message
+
+
+def _encoding(part: Message) -> str:
+    return str(part.get("content-transfer-encoding", "")).strip().lower()
 
 
 def sniffed(start: bytes, declared: str) -> str:

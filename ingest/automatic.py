@@ -8,9 +8,21 @@ second one beside it: a person's mail must never be taken for automatic.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from email.message import Message
+from itertools import islice
+from typing import Final
 
-from ingest.headers import Headers
+from ingest.headers import Headers, addresses_inside
+from ingest.transfer import payload_of
+
+_OWN_FIELD: Final = "x-fit-triage"  # of triage.records.OUTGOING_HEADERS
+_REPORT_PARTS = frozenset(("message/delivery-status", "message/disposition-notification"))
+_MAX_LOOKS = 50  # parts of a report that are looked at
+_MAX_REPORTED = 10
+_MAX_COPY = 200_000  # characters of a plain bounce
+_ID = re.compile(r"<[^<>\s\x00-\x20\x7f-\uffff]{1,900}@[^<>\s\x00-\x20\x7f-\uffff]{1,90}>")
+_COPIED_ID = re.compile(r"(?im)^[ \t>]{0,4}message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^<>\s]{1,990}>)")
 
 _SYSTEM_SENDER = re.compile(
     r"^(?:mailer-daemon|postmaster|mail-daemon|mailerdaemon|mail\.daemon|mdaemon|"
@@ -51,21 +63,80 @@ _CAMPAIGN = (
 _PRECEDENCE = {"bulk": "bulk", "junk": "bulk", "list": "list", "auto_reply": "auto-replied"}
 
 
-def reason(headers: Headers, sender: str, subject: str, types: Sequence[str]) -> str:
+def reason(
+    headers: Headers,
+    sender: str,
+    subject: str,
+    types: Sequence[str],
+    own_addresses: Collection[str] = (),
+) -> str:
     """The named reason, or "" for mail that a person wrote.
 
-    *types* are the content types of the message in order, its own first. Reasons: "auto-replied",
-    "auto-generated", "auto-notified", "bounce", "disposition", "out-of-office", "list", "bulk",
-    "own-mail".
+    *types* are the content types of the message in order, its own first. *own_addresses*, lower
+    case, are those that we send from: no answer to mail from them is ever wanted.
+
+    Reasons: "auto-replied", "auto-generated", "auto-notified", "bounce", "disposition",
+    "out-of-office", "list", "bulk", "own-mail".
     """
     return (
-        ("own-mail" if "x-fit-triage" in headers else "")
+        _own(headers, sender, own_addresses)
         or _report(headers, sender, subject, types)
         or _auto_submitted(headers, subject)
         or _auto_reply_headers(headers, subject)
         or _list_or_bulk(headers, sender)
         or _null_path(headers, sender, subject)
     )
+
+
+def _own(headers: Headers, sender: str, own_addresses: Collection[str]) -> str:
+    """Our own mail, come back. A web form that sends from our address names its writer elsewhere.
+
+    A therapist's reply does not carry the field: programs copy the text of a mail, not its headers.
+    """
+    if _OWN_FIELD in headers:
+        return "own-mail"
+    answers_go_to = addresses_inside(" ".join(headers.raw("reply-to"))) or [sender]
+    is_ours = sender in own_addresses and set(answers_go_to) <= set(own_addresses)
+    return "own-mail" if is_ours else ""
+
+
+def reported_ids(message: Message) -> tuple[str, ...]:
+    """Message-IDs of the mails that a bounce or receipt is about (RFC 3464, RFC 6522, RFC 8098).
+
+    From the copy or the headers that the report returns, or from its fields; where it is plain
+    text, from the copy below its words.
+    """
+    found: dict[str, None] = {}
+    for part in islice(message.walk(), 1, _MAX_LOOKS):
+        kind = str(part.get("content-type", "text/plain")).split(";")[0].strip().lower()
+        if kind in _REPORT_PARTS or kind == "message/rfc822":
+            fields = (part, *_below(part))
+            stated = (value for one in fields for name, value in one.raw_items() if _names(name))
+            found.update(dict.fromkeys(_ids(" ".join(map(str, stated)))))
+        if kind == "text/rfc822-headers" or (kind == "text/plain" and not found):
+            found.update(dict.fromkeys(_copied_ids(part)))
+    if not message.is_multipart():
+        found.update(dict.fromkeys(_copied_ids(message)))
+    return tuple(found)[:_MAX_REPORTED]
+
+
+def _below(part: Message) -> list[Message]:
+    payload = payload_of(part)
+    return [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
+
+
+def _names(field: str) -> bool:
+    return field.lower() in {"message-id", "original-message-id", "x-original-message-id"}
+
+
+def _ids(text: str) -> list[str]:
+    return [found for found in _ID.findall(text) if found.isascii()]
+
+
+def _copied_ids(part: Message) -> list[str]:
+    payload = payload_of(part)
+    text = payload[:_MAX_COPY] if isinstance(payload, str) else ""
+    return _ids(" ".join(_COPIED_ID.findall(text)))
 
 
 def _report(headers: Headers, sender: str, subject: str, types: Sequence[str]) -> str:

@@ -47,6 +47,7 @@ class Body:
     text: str = ""
     signature_lines: frozenset[int] = frozenset()
     attachments: list[Attachment] = field(default_factory=list)
+    contents: list[Message | bytes] = field(default_factory=list)  # behind each attachment
     defects: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)  # content types in order, containers too
     outside: list[str] = field(default_factory=list)  # raw text that stands in no part
@@ -144,6 +145,7 @@ def _pieces(message: Message, body: Body) -> Iterator[_Piece]:
 def _list(part: Message, kind: str, body: Body) -> None:
     attachment, odd = attachments.listed(part, kind)
     body.attachments.append(attachment)
+    body.contents.append(part)
     body.defects.extend(odd)
 
 
@@ -330,6 +332,7 @@ def _without_uuencoded(text: str, body: Body) -> str:
                 charset.clean_line(name)[0], attachments.sniffed(content[:64], ""), len(content)
             )
         )
+        body.contents.append(content)
         body.defects.append("uuencoded_file")
     return around.decode("utf-8", "replace") if blocks else text
 

@@ -87,9 +87,9 @@ def decode(data: bytes, declared: str = "") -> tuple[str, tuple[str, ...]]:
     cleanly ("charset_wrong"); what nothing reads becomes Windows-1252 ("text_damaged").
     """
     if b"\x1b" in data and data.isascii() and re.search(rb"\x1b[$(][@BJI]", data):
-        text = _strictly(data, "iso2022_jp_ext", "iso2022_jp_3")
-        damaged = ("text_damaged",) if "\ufffd" in text else ()
-        return text, (*_unless(declared, "iso-2022"), *damaged)
+        japanese = _strictly(data, "iso2022_jp_ext", "iso2022_jp_3")
+        damaged = ("text_damaged",) if "\ufffd" in japanese else ()
+        return japanese, (*_unless(declared, "iso-2022"), *damaged)
     codec = codec_named(declared) if declared else "ascii"
     defects: tuple[str, ...] = () if codec else ("charset_unknown",)
     if data.isascii() and codec in {None, "ascii", "utf-8", *_ACCEPTS_ANYTHING}:

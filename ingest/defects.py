@@ -17,6 +17,8 @@ DEFECTS = {
     "date_missing": "The message has no date.",
     "date_unreadable": "The date could not be read.",
     "date_without_zone": "The date has no time zone and was read as UTC.",
+    "document_cut": "An attached document is long; only its beginning was read.",
+    "document_unread": "An attached document could not be read as text.",
     "external_banner": "A warning banner of a mail gateway was set apart.",
     "from_ambiguous": "The From header can be read in more than one way.",
     "from_missing": "There is no sender's address.",
@@ -46,3 +48,16 @@ DEFECTS = {
     "transfer_encoding_wrong": "The declared transfer encoding was wrong.",
     "uuencoded_file": "A file was embedded in the text; it was listed as an attachment.",
 }
+
+#: Those that leave open which words are the sender's own: staff look at the mail as it came.
+DOUBTS = frozenset(
+    (
+        "alternative_differs",
+        "answers_may_be_inline",
+        "quote_doubtful",
+        "signature_doubtful",
+        "text_cut",
+        "text_damaged",
+        "text_outside_parts",
+    )
+)

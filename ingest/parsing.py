@@ -12,40 +12,62 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.message import Message
 from email.parser import BytesParser
+from typing import Literal
 
-from ingest import authentication, automatic, bodies, charset, headers, quoting
+from ingest import (
+    attachments,
+    authentication,
+    automatic,
+    bodies,
+    charset,
+    documents,
+    headers,
+    quoting,
+)
 from ingest.authentication import DnsLookup
 from ingest.headers import Headers
-from ingest.limits import CAUSES, UnreadableEmailError, check_structure, normalised
-from triage.records import Address, Authentication, Email, RawMessage
+from ingest.limits import CAUSES, Normalised, UnreadableEmailError, check_structure, normalised
+from triage.records import Address, Attachment, Authentication, Email, RawMessage
 
-__all__ = ["CAUSES", "UnreadableEmailError", "parse"]
+__all__ = ["CAUSES", "ParseOptions", "UnreadableEmailError", "attachment_content", "parse"]
 
 _ADDRESS_FIELDS = ("from", "reply-to", "to", "cc")
+_REPORTS = frozenset(("bounce", "disposition"))
 _MAX_ADDRESSES = 500
 
 
-def parse(
-    raw: RawMessage,
-    *,
-    authserv_id: str = "",
-    check_dkim: bool = False,
-    dnsfunc: DnsLookup | None = None,
-) -> Email:
-    """*raw*, read. Every repair is a code of ``ingest.defects.DEFECTS`` in ``Email.defects``.
+@dataclass(frozen=True, slots=True)
+class ParseOptions:
+    """What operations decide about reading a message.
 
     *authserv_id* names the receiving server whose Authentication-Results are believed; "" believes
     nobody. *check_dkim* verifies the sender's own signature where that server did not vouch; it
-    asks DNS, through *dnsfunc* where given.
+    asks DNS, through *dnsfunc* where given. Mail from *own_addresses* is our own. *documents* says
+    whether attached PDF and Word files are read as text; "deadly" marks them all as unreadable, for
+    a message whose documents ended the process that read them.
+    """
+
+    authserv_id: str = ""
+    check_dkim: bool = False
+    own_addresses: frozenset[str] = frozenset()
+    documents: Literal["unread", "read", "deadly"] = "unread"
+    dnsfunc: DnsLookup | None = None
+
+
+_PLAIN = ParseOptions()
+
+
+def parse(raw: RawMessage, options: ParseOptions = _PLAIN) -> Email:
+    """*raw*, read. Every repair is a code of ``ingest.defects.DEFECTS`` in ``Email.defects``.
 
     Raises ``UnreadableEmailError``, with a cause, and nothing else, whatever the bytes.
     """
     try:
-        return _parse(raw, _Judge(authserv_id, check_dkim, dnsfunc))
+        return _parse(raw, options)
     except UnreadableEmailError:
         raise
     except Exception:  # noqa: BLE001 - a poison message must not hold up the mail behind it
@@ -53,10 +75,27 @@ def parse(
         raise UnreadableEmailError("parser_failed") from None
 
 
-def _parse(raw: RawMessage, judge: _Judge) -> Email:
+def attachment_content(raw: RawMessage, number: int) -> tuple[Attachment, bytes] | None:
+    """Attachment *number* (from 0) of a message as ``parse`` lists them, with its bytes.
+
+    None where there is no such attachment or its bytes cannot be had. The bytes are as the sender
+    wrote them: nothing has looked into them, and nothing here opens them.
+    """
+    try:
+        body = bodies.read(_tree(raw)[1])
+        return body.attachments[number], attachments.content_of(body.contents[number])
+    except Exception:  # noqa: BLE001 - as in ``parse``, and for the same reason
+        return None
+
+
+def _tree(raw: RawMessage) -> tuple[Normalised, Message]:
     source = normalised(raw.content)
     check_structure(source.content)
-    message = BytesParser().parsebytes(source.content)
+    return source, BytesParser().parsebytes(source.content)
+
+
+def _parse(raw: RawMessage, options: ParseOptions) -> Email:
+    source, message = _tree(raw)
     fields = Headers(message)
     people = _people(message, fields)
     body = bodies.read(message)
@@ -66,22 +105,28 @@ def _parse(raw: RawMessage, judge: _Judge) -> Email:
     )
     if not (body.text.strip() or subject or body.attachments):
         raise UnreadableEmailError("nothing_to_read")
-    found = [*source.defects, *people.defects, *body.defects, *split.defects]
+    reason = automatic.reason(
+        fields, people.sender.email, subject, body.types, options.own_addresses
+    )
+    about = automatic.reported_ids(message) if reason in _REPORTS else ()
+    doubts = (*source.ambiguous, *people.doubts)
+    listed, unread = _with_text(body, options)
+    found = [*source.defects, *people.defects, *body.defects, *split.defects, *unread]
     return Email(
         message_id=_message_id(fields, raw),
         sender=people.sender,
         reply_to=people.reply_to,
         recipients=people.recipients,
-        authentication=judge(raw, fields, people.sender.email, (*source.ambiguous, *people.doubts)),
+        authentication=_judged(raw, fields, people.sender.email, doubts, options),
         sent_at=headers.sent_at(fields, raw.received_at.astimezone(UTC)),
         subject=subject,
         new_text=split.new_text,
         quoted_text=split.quoted_text,
         signature=split.signature,
-        attachments=tuple(body.attachments),
+        attachments=listed,
         in_reply_to=next(iter(fields.ids("in-reply-to")), ""),
-        references=fields.ids("references"),
-        automatic=automatic.reason(fields, people.sender.email, subject, body.types),
+        references=fields.ids("references") + about,
+        automatic=reason,
         defects=tuple(dict.fromkeys([*found, *fields.defects])),
     )
 
@@ -94,24 +139,38 @@ def _message_id(fields: Headers, raw: RawMessage) -> str:
     return f"<{raw.digest}@digest.invalid>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """Whom to ask about the sender."""
+def _with_text(
+    body: bodies.Body, options: ParseOptions
+) -> tuple[tuple[Attachment, ...], tuple[str, ...]]:
+    """The attachments, documents among them with their text where that is wanted."""
+    if options.documents == "unread":
+        return tuple(body.attachments), ()
+    listed: list[Attachment] = []
+    unread: list[str] = []
+    may_read = documents.MAX_DOCUMENTS if options.documents == "read" else 0
+    for attachment, found in zip(body.attachments, body.contents, strict=True):
+        kind = documents.kind_of(attachment.name, attachment.content_type)
+        if kind and may_read:
+            may_read -= 1
+            text, defects = documents.text_of(attachments.content_of(found), kind)
+            attachment = replace(attachment, text=text)  # noqa: PLW2901 - the same, and more of it
+            unread += defects
+        elif kind:
+            unread.append("document_unread")
+        listed.append(attachment)
+    return tuple(listed), tuple(unread)
 
-    authserv_id: str
-    checks_dkim: bool
-    dnsfunc: DnsLookup | None
 
-    def __call__(
-        self, raw: RawMessage, fields: Headers, sender: str, doubts: tuple[str, ...]
-    ) -> Authentication:
-        verdict = authentication.authenticate(fields, sender, self.authserv_id, doubts)
-        if verdict.passed or doubts or not self.checks_dkim:
-            return verdict
-        own = authentication.dkim_check(raw.content, sender, self.dnsfunc)
-        if own.passed:
-            return own
-        return Authentication(passed=False, reason=f"{verdict.reason}; {own.reason}")
+def _judged(
+    raw: RawMessage, fields: Headers, sender: str, doubts: tuple[str, ...], options: ParseOptions
+) -> Authentication:
+    verdict = authentication.authenticate(fields, sender, options.authserv_id, doubts)
+    if verdict.passed or doubts or not options.check_dkim:
+        return verdict
+    own = authentication.dkim_check(raw.content, sender, options.dnsfunc)
+    if own.passed:
+        return own
+    return Authentication(passed=False, reason=f"{verdict.reason}; {own.reason}")
 
 
 @dataclass(frozen=True, slots=True)

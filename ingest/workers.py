@@ -44,8 +44,11 @@ class Workers(Generic[Given, Made]):
         new_executor: Callable[[], Executor],
         *,
         cpu_seconds: float = CPU_SECONDS,
+        plainer: Callable[[Sequence[Given]], list[Made]] | None = None,
     ) -> None:
+        """*plainer* is work that asks less of a message: the last try before giving it up."""
         self._work = partial(_bounded, work, cpu_seconds)
+        self._last = [partial(_bounded, plainer, cpu_seconds)] if plainer else []
         self._give_up, self._new_executor = give_up, new_executor
         self._executor: Executor | None = None
 
@@ -84,11 +87,13 @@ class Workers(Generic[Given, Made]):
             return [self._alone(item) for item in chunk]
 
     def _alone(self, item: Given) -> Made:
-        with self._new_executor() as executor:
-            try:
-                return executor.submit(self._work, [item]).result()[0]
-            except BrokenExecutor:
-                return self._give_up(item)
+        for work in (self._work, *self._last):
+            with self._new_executor() as executor:
+                try:
+                    return executor.submit(work, [item]).result()[0]
+                except BrokenExecutor:
+                    continue
+        return self._give_up(item)
 
 
 def _bounded(

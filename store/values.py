@@ -158,6 +158,10 @@ def decision_from(stored: Mapping[str, Any]) -> Decision:
     )
 
 
+def _attachment_json(item: Attachment) -> list[object]:
+    return [item.name, item.content_type, item.size, *([item.text] if item.text else [])]
+
+
 def details_json(email: Email) -> dict[str, object]:
     """The fields of *email* that have no column of their own."""
     return {
@@ -165,7 +169,7 @@ def details_json(email: Email) -> dict[str, object]:
         "reply_to": [[item.name, item.email] for item in email.reply_to],
         "recipients": [[item.name, item.email] for item in email.recipients],
         "authentication": email.authentication.reason,
-        "attachments": [[item.name, item.content_type, item.size] for item in email.attachments],
+        "attachments": [_attachment_json(item) for item in email.attachments],
         "in_reply_to": email.in_reply_to,
         "references": list(email.references),
         "defects": list(email.defects),

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus_mail import AUTHSERV_ID, mail
 from services.dovecot import Dovecot, Mailbox, running_dovecot
 
-from ingest.parsing import parse
+from ingest.parsing import ParseOptions, parse
 from ingest.sources import Access, open_source
 from pipeline import Reading, Rules, Understood, record, understand
 from settings import read_settings
@@ -92,9 +92,9 @@ def stages(
         mail_parser_alone(contents)
     yield "mail-parser alone", alone.seconds, len(contents)
     with clock() as parsing:
-        emails = [parse(raw, authserv_id=AUTHSERV_ID) for raw in messages]
+        emails = [parse(raw, ParseOptions(authserv_id=AUTHSERV_ID)) for raw in messages]
     yield "parse", parsing.seconds, len(emails)
-    reading = Reading(authserv_id=AUTHSERV_ID)
+    reading = Reading(ParseOptions(authserv_id=AUTHSERV_ID))
     with clock() as load:
         understand(reading, messages[:1])
     yield "load the model (once a process)", load.seconds, 1

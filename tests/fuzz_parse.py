@@ -159,14 +159,14 @@ def attempt(content: bytes, tally: Tally) -> Email | None:
 
 
 def _parsed(content: bytes) -> Email:
-    from ingest.parsing import _Judge, _parse
+    from ingest.parsing import ParseOptions, _parse
     from triage.records import MessageKey, RawMessage
 
     key = MessageKey("fuzz", "f", 1, 1)
     digest = hashlib.sha256(content).hexdigest()
     raw = RawMessage(key, datetime(2026, 1, 1, tzinfo=UTC), digest, content)
     # The inner step: what ``parse`` would fold into "parser_failed" is a finding here.
-    return _parse(raw, _Judge("mx.example", checks_dkim=False, dnsfunc=None))
+    return _parse(raw, ParseOptions(authserv_id="mx.example"))
 
 
 def understand(reader: Reader, read: Sequence[tuple[Email, bytes]], tally: Tally) -> None:

@@ -69,11 +69,15 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An attachment as listed; its content is never opened here."""
+    """An attachment as listed. ``text`` is a document's, where reading those is switched on.
+
+    No detector looks at ``text``: a questionnaire is the client's statement, not the sender's.
+    """
 
     name: str
     content_type: str
     size: int  # bytes after transfer decoding
+    text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,14 @@ class OpenCase:
     answers: tuple[str, ...] = ()  # Message-IDs that its mails reply to or refer to
     latest_at: datetime | None = None  # when the last of its mails was sent
     asks: tuple[tuple[int, int], ...] = ()
+
+
+#: What every mail of ours carries: no program answers it, and we know it when it comes back.
+OUTGOING_HEADERS: Final[Mapping[str, str]] = {
+    "X-Fit-Triage": "1",
+    "Auto-Submitted": "auto-generated",  # RFC 3834
+    "X-Auto-Response-Suppress": "All",  # Exchange's own
+}
 
 
 @dataclass(frozen=True, slots=True)

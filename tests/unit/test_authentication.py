@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ingest import authentication
-from ingest.parsing import parse
+from ingest.parsing import ParseOptions, parse
 from triage.records import MessageKey, RawMessage
 
 SERVER = "mx.support.example"
@@ -29,7 +29,7 @@ def read(head, *, server=SERVER, rest=REST, **options):
         hashlib.sha256(content).hexdigest(),
         content,
     )
-    return parse(raw, authserv_id=server, **options)
+    return parse(raw, ParseOptions(authserv_id=server, **options))
 
 
 @pytest.mark.parametrize(

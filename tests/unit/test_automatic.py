@@ -1,11 +1,22 @@
 """A program's mail is called so with its reason; a person's mail never for one weak sign."""
 
+import hashlib
+from datetime import UTC, datetime
 from email.message import Message
 
 import pytest
 
 from ingest import automatic
 from ingest.headers import Headers
+from ingest.parsing import ParseOptions, parse
+from triage.records import OUTGOING_HEADERS, MessageKey, RawMessage
+
+
+def read(text, **options):
+    content = text.encode()
+    key, digest = MessageKey("s", "INBOX", 1, 1), hashlib.sha256(content).hexdigest()
+    raw = RawMessage(key, datetime(2025, 11, 3, tzinfo=UTC), digest, content)
+    return parse(raw, ParseOptions(**options))
 
 
 def reason(fields, *, sender="ann@therapist.example", subject="Cancel", types=("text/plain",)):
@@ -75,3 +86,62 @@ def test_a_person_with_one_weak_sign_stays_a_person(fields, more):
 )  # fmt: skip
 def test_absences_are_known_in_other_languages(subject):
     assert reason({"Auto-Submitted": "auto-replied"}, subject=subject) == "out-of-office"
+
+
+# --- our own mail, and what comes back of it
+
+OURS = frozenset({"support@therapy.example"})
+
+
+def test_mail_of_ours_is_known_by_its_header():
+    fields = "".join(f"{name}: {value}\n" for name, value in OUTGOING_HEADERS.items())
+
+    email = read(f"From: someone@else.example\n{fields}\nWe have cancelled it.\n")
+
+    assert email.automatic == "own-mail"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("From: Support <Support@therapy.example>\n", "own-mail"),
+        ("From: support@therapy.example\nReply-To: support@therapy.example\n", "own-mail"),
+        ("From: support@therapy.example\nReply-To: ann@therapist.example\n", ""),
+        ("From: ann@therapist.example\n", ""),
+    ],
+)
+def test_mail_from_our_own_address_is_ours_unless_answers_go_elsewhere(fields, expected):
+    email = read(f"{fields}Subject: Session\n\nPlease cancel.\n", own_addresses=OURS)
+
+    assert email.automatic == expected
+
+
+NOTICE = "<77.notice@therapy.example>"
+REPORT = (
+    "From: MAILER-DAEMON@mx.example\nSubject: Undelivered Mail Returned to Sender\n"
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"
+    "--b\nContent-Type: text/plain\n\nIt could not be delivered.\n\n"
+    "--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\n"
+    "Final-Recipient: rfc822; ann@therapist.example\nAction: failed\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"{REPORT}--b\nContent-Type: message/rfc822\n\nSubject: x\nMessage-ID: {NOTICE}\n\n--b--",
+        f"{REPORT}--b\nContent-Type: text/rfc822-headers\n\nMessage-ID:\n {NOTICE}\n\n--b--\n",
+        f"From: mailer-daemon@mx.example\nSubject: Failed\n\nA copy:\n\nMessage-Id: {NOTICE}\n\nhi",
+    ],
+)
+def test_a_bounce_refers_to_the_mail_that_came_back(message):
+    email = read(message)
+
+    assert email.automatic == "bounce"
+    assert email.references == (NOTICE,)
+
+
+def test_a_persons_mail_refers_to_nothing_that_stands_in_its_text():
+    email = read(f"From: ann@therapist.example\n\nMessage-ID: {NOTICE}\n\nPlease cancel.\n")
+
+    assert email.references == ()
