@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from casework import Registry
+from measure_alternatives import directory, gold, ndcg
+from measure_alternatives import ranked as ranked_for
 
 from triage.alternatives import rank
-from triage.records import CaseFacts, Request, Therapist
+from triage.records import CaseFacts, Request, Session, Therapist
 
 OWN = Therapist(
     "T-OWN", "Own", ("own@x.example",), ("desk@x.example",), ("emdr",), ("ocd",), open_to_new=True
@@ -94,3 +97,48 @@ def test_until_it_is_known_whose_client_it_is_nobody_is_suggested():
     registry = Registry(therapists=(OWN, BEST))
 
     assert rank(ASKED, replace(FACTS, therapist=None), registry) == ()
+
+
+def test_the_place_the_language_and_the_hour_count_beside_the_needs():
+    own = replace(OWN, places=("Leeds",), languages=("English", "Polish"))
+    evening = datetime(2025, 11, 6, 19, tzinfo=UTC)
+    session = Session("HT-1", "T-OWN", "C-1", evening, "ongoing", "confirmed")
+    facts = replace(FACTS, therapist=own, session=session)
+    asked = replace(ASKED, required_experience=("in_person", "language"))
+    shared = {"languages": ("English", "Polish"), "experience": ("in_person",)}
+    near = therapist("near", places=("Leeds",), **shared)
+    far = therapist("far", places=("York",), languages=("English", "Urdu"))
+    late = therapist("late", **{**shared, "experience": ("in_person", "evening_weekend")})
+
+    found = rank(asked, facts, Registry(therapists=(own, far, near, late)))
+
+    assert [a.name for a in found][-1] == "far"
+    by_name = {a.name: a for a in found}
+    assert {"meets in Leeds", "speaks Polish"} <= set(by_name["near"].why)
+    assert "evening or weekend times" in by_name["near"].lacks
+    assert "has evening or weekend times" in by_name["late"].why
+    assert "rooms in Leeds" in by_name["late"].lacks
+
+
+def test_where_language_is_the_reason_nobody_with_the_same_languages_is_suggested():
+    own = replace(OWN, languages=("English",))
+    asked = replace(ASKED, required_experience=("language",), fit_reasons=("language_culture",))
+    same = therapist("same", languages=("English",))
+    other = therapist("other", languages=("English", "Urdu"))
+
+    found = rank(asked, replace(FACTS, therapist=own), Registry(therapists=(own, same, other)))
+
+    assert [a.name for a in found] == ["other"]
+
+
+def test_a_request_taken_back_asks_for_nobody():
+    assert ranked(replace(ASKED, kind="withdrawal", alternatives_requested=True)) == ()
+
+
+def test_the_ranking_agrees_with_what_a_person_judged():
+    known = directory()
+    scores = [
+        ndcg([a.therapist_id for a in ranked_for(ask, known)], ask["suits"]) for ask in gold()
+    ]
+
+    assert sum(scores) / len(scores) >= 0.93
