@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Way = Literal["down", "up"]  # from the server; to the server
-Fault = Literal["cut", "stall", "trickle"]
+Fault = Literal["cut", "stall", "trickle", "flip"]
 
 
 @dataclass
@@ -23,17 +23,19 @@ class CuttingProxy:
     """What the proxy does with the connections that come next, and what it has seen.
 
     ``fault`` strikes once *at* bytes have gone *way* in one connection: "cut" resets both sides,
-    "stall" goes silent without closing, "trickle" sends on byte by byte. None strikes never.
+    "stall" goes silent without closing, "trickle" sends on byte by byte, "flip" turns one bit of
+    the *at*-th byte. None strikes never.
     """
 
     port: int
     fault: Fault | None = None
     way: Way = "down"
     at: int = 0
+    bit: int = 0
     passed: dict[Way, int] = field(default_factory=lambda: {"down": 0, "up": 0})  # last connection
 
-    def strike(self, fault: Fault | None, way: Way = "down", at: int = 0) -> None:
-        self.fault, self.way, self.at = fault, way, at
+    def strike(self, fault: Fault | None, way: Way = "down", at: int = 0, *, bit: int = 0) -> None:
+        self.fault, self.way, self.at, self.bit = fault, way, at, bit
 
 
 @contextlib.contextmanager
@@ -75,6 +77,7 @@ class _Line:
     def __init__(self, client: socket.socket, server: socket.socket, proxy: CuttingProxy) -> None:
         self._client, self._server = client, server
         self._fault, self._way, self._at = proxy.fault, proxy.way, proxy.at
+        self._bit = proxy.bit
         self._passed = proxy.passed
         for each in (client, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -98,13 +101,17 @@ class _Line:
         if strikes and self._fault == "trickle":
             for byte in data:
                 target.sendall(bytes([byte]))
+        elif strikes and self._fault == "flip":
+            at = room - 1
+            turned = bytes([data[at] ^ 1 << self._bit]) if at >= 0 else b""
+            target.sendall(data[: max(at, 0)] + turned + data[at + 1 :] if turned else data)
         else:
             target.sendall(data[: max(room, 0)] if strikes else data)
         self._passed[way] += len(data)
         if strikes and self._fault == "cut":
             for each in (self._client, self._server):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return bool(data) and (not strikes or self._fault == "trickle")
+        return bool(data) and (not strikes or self._fault in {"trickle", "flip"})
 
     def _wait_for_client(self, stop: threading.Event) -> None:
         while not stop.is_set():

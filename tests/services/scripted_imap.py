@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -83,7 +84,7 @@ class ScriptedImap:
 
 @contextlib.contextmanager
 def scripted_imap(answers: Mapping[str, Answer]) -> Iterator[ScriptedImap]:
-    """Serve until the ``with`` ends.
+    """Serve until the ``with`` ends; what is changed in *answers* meanwhile holds from then on.
 
     A key of *answers* is the beginning of a command without its tag, the longest that fits wins. An
     answer is what stands before ``TAG OK done``, unless it holds ``TAG`` itself.
@@ -92,7 +93,7 @@ def scripted_imap(answers: Mapping[str, Answer]) -> Iterator[ScriptedImap]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
         server = ScriptedImap(listener.getsockname()[1])
-        script = {**DEFAULTS, **answers}
+        script = ChainMap(answers, DEFAULTS)  # type: ignore[arg-type]  # it is only read
         thread = threading.Thread(target=_serve, args=(listener, server, script, stop))
         thread.start()
         try:

@@ -1,0 +1,116 @@
+"""``make faults``: the whole campaign, or with ``SCALE=0.02`` a slice of it; a table at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from faults import kills, lines, runs, scripts
+from faults.bench import Bench, Row, running_bench
+
+#: Families of rows, to run some of them alone: ``make faults ONLY=kills,lines``.
+FAMILIES = ("kills", "lines", "scripts", "runs")
+
+
+def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
+    """Every row at *scale*; at 1 with the numbers that the campaign aims at."""
+
+    def some(count: int) -> int:
+        return max(2, round(count * scale))
+
+    families: dict[str, list[Callable[[], Row]]] = {
+        "kills": [
+            lambda: kills.at_system_calls("sqlite", some(800)),
+            lambda: kills.at_system_calls("postgres", some(600)),
+            lambda: kills.at_stages(some(480)),
+            lambda: kills.while_recovering(some(200)),
+        ],
+        "lines": [
+            lambda: lines.every_byte_cut(bench.lanes[0], "down", scale),
+            lambda: lines.every_byte_cut(bench.lanes[0], "up", scale),
+            lambda: lines.stalls(some(100)),
+            lambda: lines.in_pieces(some(10)),
+            lambda: lines.bits_turned(some(400)),
+            lambda: lines.renumbered(some(20)),
+            lambda: lines.expunged(some(40)),
+            lambda: lines.servers_killed(some(100)),
+        ],
+        "scripts": [
+            lambda: scripts.misbehaviour(max(1, round(3 * scale))),
+            lambda: scripts.garbled(some(10_000)),
+        ],
+        "runs": [
+            lambda: runs.overlapping(max(8, some(200))),
+            lambda: runs.stopped(some(50)),
+            lambda: runs.stale_owners(some(20)),
+            lambda: runs.wrong_clocks(some(32)),
+            lambda: runs.backends_ended(some(100), some(10)),
+            lambda: runs.restarts(some(40)),
+            lambda: runs.busy(some(20)),
+            lambda: runs.failing_disks(some(180), "pwrite64", "ENOSPC", "12"),
+            lambda: runs.failing_disks(some(60), "fdatasync", "EIO", "14"),
+            lambda: runs.harmful_mail(max(1, round(3 * scale))),
+        ],
+    }
+    for family in only:
+        yield from (make() for make in families[family])
+
+
+def untouched(bench: Bench, before: list[list[bytes]]) -> Row:
+    tries = [
+        lambda _, lane=lane, seen=seen: lines.mailbox_untouched(lane, seen)
+        for lane, seen in zip(bench.lanes, before, strict=True)
+    ]
+    return Row("the mailboxes are as they were", "I4", tries)
+
+
+def main() -> int:
+    scale = float(os.environ.get("SCALE", "1"))
+    only = tuple(filter(None, os.environ.get("ONLY", "").split(","))) or FAMILIES
+    console = Console(width=150)
+    started = time.monotonic()
+    done: list[Row] = []
+    with running_bench(int(os.environ.get("LANES", "3"))) as bench:
+        before = [lane.box.snapshot() for lane in bench.lanes]
+        for row in (*rows(bench, scale, only), untouched(bench, before)):
+            bench.do(row)
+            done.append(row)
+            bad = len(row.result.violations)
+            console.print(
+                f"{row.title}: {row.trials} trials, {bad} violations, {row.seconds:.0f} s"
+            )
+    report(console, done, time.monotonic() - started)
+    return 1 if any(row.result.violations for row in done) else 0
+
+
+def report(console: Console, done: list[Row], seconds: float) -> None:
+    names = ("matrix", "fault", "trials", "runs", "kills", "violations", "slowest run",
+             "longest recovery", "noted")  # fmt: skip
+    table = Table(*names, title="Fault campaign", title_justify="left")
+    for row in done:
+        result = row.result
+        noted = ", ".join(f"{what}: {count}" for what, count in result.noted.items() if count)
+        counts = (row.trials, result.runs, result.kills, len(result.violations))
+        times = (f"{result.slowest_s:.2f} s", f"{result.recovery_s:.2f} s")
+        table.add_row(row.matrix, row.title, *map(str, counts), *times, noted)
+    console.print(table)
+    trials = sum(row.trials for row in done)
+    runs_made, killed = (sum(getattr(r.result, what) for r in done) for what in ("runs", "kills"))
+    slowest = max(row.result.slowest_s for row in done)
+    console.print(
+        f"{trials} trials, {runs_made} runs, {killed} kills in {seconds:.0f} s; "
+        f"slowest run {slowest:.1f} s"
+    )
+    for row in done:
+        for violation in sorted(set(row.result.violations)):
+            count = row.result.violations.count(violation)
+            console.print(f'[bold red]{count} times[/] in "{row.title}": {violation}')
+
+
+if __name__ == "__main__":
+    sys.exit(main())
