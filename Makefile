@@ -7,7 +7,7 @@ DEMO   ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench fuzz train evaluate clean
+.PHONY: help setup demo test services lint check format bench faults fuzz train evaluate clean
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a re
 
 fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000
+
+faults: $(BIN)/.dev services  ## Break everything that ingest rests on; SCALE=0.02 for a slice
+	PYTHONPATH=tests $(BIN)/python -m faults
 
 train: $(BIN)/.dev  ## Train the models from models/corpus
 	$(BIN)/fit-triage models train

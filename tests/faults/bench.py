@@ -81,8 +81,7 @@ class Nest:
         return Ended(**answer)
 
     def close(self) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait(10)
+        self._process.communicate(timeout=10)
 
     def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
