@@ -16,6 +16,7 @@ import typer
 
 from ingest.sources import Source, SourceError, SourceSpecError
 from models.commands import models_app
+from review.attachments import attachment
 from review.desk import (
     LONDON,
     AsJson,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
+app.command()(attachment)
 app.command()(watch)
 app.command()(health)
 app.command()(check)

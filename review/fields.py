@@ -105,6 +105,7 @@ def case_json(story: CaseStory) -> dict[str, Any]:
                 "new_text": message.email.new_text,
                 "quoted_text": message.email.quoted_text,
                 "defects": list(message.email.defects),
+                "attachments": [asdict(item) for item in message.email.attachments],
             }
             for message in story.messages
         ],

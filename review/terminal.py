@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ingest.defects import DEFECTS, DOUBTS
 from ingest.limits import CAUSES as UNREADABLE
 from store import CaseRow, CaseStory, ImportReport, Quarantined, Tally
 from triage.records import Client, Directory, Email, Finding, Part, Request, request_fields
@@ -76,6 +77,8 @@ _WRITTEN_BY: Final[Mapping[str, str]] = {
     "therapist": "a therapist whose session it is not, or none is known",
     "stranger": "an address on no record",
 }
+
+_SHOWN_OF_DOCUMENT: Final = 2_000  # characters
 
 _FINDING_STYLE: Final[Mapping[str, str]] = {
     "client_notification": "black on green3",
@@ -269,11 +272,22 @@ def email_panel(email: Email, findings: Iterable[Finding]) -> RenderableType:
     ]
     if email.quoted_text:
         parts += [Text(), Text(email.quoted_text, style="dim")]
-    if email.attachments:
-        names = ", ".join(attachment.name for attachment in email.attachments)
-        parts += [Text(), Text(f"attached: {names}", style="dim")]
+    for one in email.attachments:
+        parts.append(Text(f"attached: {one.name} ({one.content_type}, {one.size} B)", style="dim"))
+        if one.text:
+            parts.append(Text(f"its text: {one.text[:_SHOWN_OF_DOCUMENT]}", style="dim italic"))
+    parts += remarks(email)
     note = "" if email.authentication.passed else email.authentication.reason
     return Panel(Group(*parts), title="message", title_align="left", subtitle=note)
+
+
+def remarks(email: Email) -> list[Text]:
+    """What reading the mail needed, in words; first and bright where its own words are in doubt."""
+    known = sorted(
+        (code for code in email.defects if code in DEFECTS), key=lambda code: code not in DOUBTS
+    )
+    styles = {True: "yellow", False: "dim"}
+    return [Text(f"note: {DEFECTS[code]}", style=styles[code in DOUBTS]) for code in known]
 
 
 def _when(email: Email) -> str:

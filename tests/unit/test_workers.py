@@ -79,3 +79,11 @@ def test_workers_end_with_a_killed_parent() -> None:
 
     assert not Path(f"/proc/{worker}").exists()
     assert process_id([1]) == [os.getpid()]
+
+
+def test_what_kills_is_tried_once_more_with_plainer_work() -> None:
+    with Workers(double_or_die, lambda _: 0, POOL, plainer=process_id) as workers:
+        found = workers.start([1, -2, 3])()
+
+    assert (found[0], found[2]) == (2, 6)
+    assert found[1] > 1  # by a process of its own
