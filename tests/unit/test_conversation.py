@@ -173,7 +173,7 @@ def threads(draw) -> list[Mail]:
 
 
 @given(threads(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_order_of_arrival_never_changes_where_a_thread_ends(mails, data):
     order = data.draw(st.permutations(mails))
 
