@@ -338,11 +338,14 @@ def _reader() -> Reader:
     return load_reader()
 
 
-def spread(slices: Iterable[tuple[int, int]], seed: int, processes: int, *, reads: bool) -> Tally:
-    """Slices, as (number, mutants), over all cores."""
+def spread(
+    slices: Iterable[tuple[int, int]], seed: int, processes: int, minutes: float, *, reads: bool
+) -> tuple[Tally, int]:
+    """Slices, as (number, mutants), over all cores; what they came to and how many were done."""
     from ingest.workers import process_pool
 
-    total = Tally()
+    total, done = Tally(), 0
+    ends = time.monotonic() + 60 * minutes
     with process_pool(processes, ["ingest.parsing", "models.reading", "spacy"]) as pool:
         futures = {
             pool.submit(one_slice, seed, number, count, reads=reads): number
@@ -354,10 +357,13 @@ def spread(slices: Iterable[tuple[int, int]], seed: int, processes: int, *, read
             except BrokenExecutor:
                 problem = f"a mutant ended its process, in or before slice {futures[future]}"
                 total.failures.append((problem, b""))
+            if time.monotonic() > ends:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
             if not done % 20:
                 figures = f"{total.outcomes.total()} outcomes, {len(total.failures)} failures"
                 print(f"{done}/{len(futures)} slices, {figures}", file=sys.stderr, flush=True)
-    return total
+    return total, done
 
 
 def shortest(content: bytes, problem: str, tries: int = 1500) -> bytes:
@@ -434,6 +440,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--slice", type=int, help="Only this one")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=600, help="Report after so long")
     parser.add_argument("--parse-only", action="store_true")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"))
     options = parser.parse_args()
@@ -442,8 +449,8 @@ def main() -> None:
     if options.slice is not None:
         slices = [(options.slice, SLICE)]
     reads = not options.parse_only
-    tally = spread(slices, options.seed, options.processes, reads=reads)
-    report(sum(n for _, n in slices), tally, time.perf_counter() - started)
+    tally, done = spread(slices, options.seed, options.processes, options.minutes, reads=reads)
+    report(SLICE * done, tally, time.perf_counter() - started)
     if tally.failures:
         save(tally.failures, options.keep)
         print(f"failing mutants are in {options.keep}")
