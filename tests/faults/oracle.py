@@ -76,6 +76,7 @@ def connected(url: str) -> Iterator[Any]:
             host=host, user=place.username, dbname=place.path[1:], row_factory=dict_row
         ) as connection:
             connection.execute("SET timezone = 'UTC'")
+            connection.execute("SET lock_timeout = '20s'")  # a hang shall be seen, not shared
             yield connection
 
 
