@@ -138,6 +138,7 @@ def demo(
 ) -> None:
     """The main job on the sample mailbox, on SQLite, as of today."""
     from ingest.sample import write_sample
+    from review.showcase import worth_a_look
     from review.terminal import print_queues, print_reports
 
     desk: Desk = context.obj
@@ -149,7 +150,10 @@ def demo(
         import_files(store, sample.sessions, sample.therapists, sample.clients, sample.now)
         reports = desk.engine.run(settings, specs, store, sample.now, progress=progress)
         print_queues(console(), store.queue(), store.directory(), sample.now)
+        shown = list(worth_a_look(store))
     print_reports(console(), reports, dry_run=False)
+    for case_id, what in shown:
+        console().print(f"[dim]Worth a look[/]  show {case_id}: {what}", highlight=False)
     console().print(
         f"[dim]Go on with[/]  {sys.argv[0]} show CASE   [dim]after[/]  "
         f"export FIT_TRIAGE_DATABASE_URL={database}",

@@ -125,6 +125,17 @@ def test_a_case_tells_how_it_went_for_people_and_for_programs(
     assert told["contradictions"] == [] or "contradictions" in shown
 
 
+def test_the_demo_points_at_a_case_of_each_kind(folder: Path, shown: str) -> None:
+    found = dict(re.findall(r"Worth a look  show (\d+): (.+)", shown))
+    numbers = {what: number for number, what in found.items()}
+
+    assert len(numbers) == 4
+    [grown] = [n for what, n in numbers.items() if what.startswith("a thread that went")]
+    told = json.loads(fit_triage(folder, "case", grown, "--json"))
+    states = [made["state"] for made in told["decisions"]]
+    assert (states[0], states[-1]) == ("awaiting_client", "ready")
+
+
 def test_what_lapses_before_the_office_opens_again_is_a_view(
     folder: Path, cases: list[dict]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from casework.scenarios import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from services.postgres import Postgres
+from sqlalchemy import text
 from store_samples import registry_file
 
 from store import Store, open_store
@@ -235,3 +237,23 @@ def test_a_replay_of_the_same_mail_changes_nothing(crowded: Store) -> None:
         receive(crowded, email, [ask], rules, 900_000 + number)
 
     assert (ends(crowded, n), crowded.counts()) == before
+
+
+def test_cases_recorded_by_the_first_version_take_in_late_mail_too(crowded: Store) -> None:
+    rules, n = rules_at(NOW, OfficeHours()), 398
+    (ask, asked), (told, said) = mails([(-2, 0, False), (0, 1, False)], n)
+    receive(crowded, told, [said], rules, 800_001)
+    with crowded._database.writing() as connection:
+        rows = connection.execute(text("SELECT id, request FROM decisions")).all()
+        for number, stored in rows:
+            plain = {
+                k: v for k, v in json.loads(stored).items() if k not in {"ask", "asks", "said"}
+            }
+            change = text("UPDATE decisions SET request = :request WHERE id = :id")
+            connection.execute(change, {"id": number, "request": json.dumps(plain)})
+
+    receive(crowded, ask, [asked], rules, 800_002)
+
+    [(message_ids, state, *_)] = ends(crowded, n)
+    assert message_ids == ("<1@x>", "<2@x>")
+    assert state == "ready"
