@@ -32,6 +32,7 @@ DnsLookup = Callable[..., bytes | None]
 _BESIDE_RESULTS = ("dkim-filter", "received-spf")
 _MAX_RESULTS = 20_000  # characters of one header
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|["\\]', re.DOTALL)
+_RESULT = re.compile(r"(?i)none\Z|[a-z0-9][a-z0-9_.-]{0,60}\s*(?:/\s*\d+\s*)?=")
 _METHODS = ("dmarc", "dkim", "spf")
 _DMARC_VERDICT = re.compile(r"(?i)dmarc\s*(?:/\s*1\s*)?=\s*(?!none\b)")
 _SHARED_SUFFIXES = frozenset(
@@ -137,6 +138,9 @@ def _parsed(chunks: Iterable[str]) -> list[_Result] | None:
     A DMARC verdict settles the matter, so that the others are then not read: parsing is most of
     the cost.
     """
+    chunks = [chunk for chunk in chunks if chunk]
+    if not all(_RESULT.match(chunk) for chunk in chunks):
+        return None  # what a sender chose, such as a domain, had a semicolon in it
     wanted = [chunk for chunk in chunks if chunk[:5].lower().startswith(_METHODS)]
     dmarc = [chunk for chunk in wanted if _DMARC_VERDICT.match(chunk)]
     if not wanted:
@@ -150,7 +154,7 @@ def _parsed(chunks: Iterable[str]) -> list[_Result] | None:
         )
     except (authres.AuthResError, ValueError, IndexError, AttributeError, TypeError):
         return None
-    return [
+    results = [
         (
             str(result.method).lower(),
             str(result.result).lower(),
@@ -158,6 +162,12 @@ def _parsed(chunks: Iterable[str]) -> list[_Result] | None:
         )
         for result in header.results
     ]
+    # A property that says two things is how a sender's own words get into a result.
+    unique = all(
+        len(found) == len({(p.type, p.name, p.value) for p in result.properties})
+        for (_, _, found), result in zip(results, header.results, strict=True)
+    )
+    return results if unique else None
 
 
 def _verdict(results: Sequence[_Result], domain: str) -> Authentication:

@@ -86,6 +86,17 @@ SPOOFS = {
     "forged result under the sender's own field": f"Authentication-Results: {SERVER}; "
     "spf=fail smtp.mailfrom=evil.example\r\nX-Spam: no\r\n" + FORGED + FROM,
     "dmarc for another domain": OWN.replace("therapist.example", "evil.example") + FROM,
+    "a semicolon in the signer's domain": f"Authentication-Results: {SERVER}; "
+    "dkim=pass header.d=therapist.example;.evil.example\r\n" + FROM,
+    "a parenthesis in the envelope sender": f"Authentication-Results: {SERVER}; "
+    "spf=pass smtp.mailfrom=ann@therapist.example(.evil.example\r\n" + FROM,
+    "a quoted address as the envelope sender's local part": f"Authentication-Results: {SERVER}; "
+    'spf=pass smtp.mailfrom="ann@therapist.example;"@evil.example\r\n' + FROM,
+    "two signers in one result": f"Authentication-Results: {SERVER}; "
+    "dkim=pass header.d=evil.example header.d=therapist.example\r\n" + FROM,
+    "two From domains in one result": f"Authentication-Results: {SERVER}; "
+    "dmarc=pass header.from=evil.example header.from=therapist.example\r\n" + FROM,
+    "Resent-From": OWN + "Resent-From: ann@therapist.example\r\nFrom: evil@evil.example\r\n",
     "dmarc without a domain": f"Authentication-Results: {SERVER}; dmarc=pass\r\n" + FROM,
     "dkim of another domain": f"Authentication-Results: {SERVER}; "
     "dkim=pass header.d=evil.example\r\n" + FROM,
