@@ -31,6 +31,7 @@ from faults.worker import Job
 Kind = Literal["sqlite", "postgres"]
 TESTS = Path(__file__).parents[1]
 LONGEST_S = 35.0  # no run may take longer, whatever happens to it
+_ENOUGH = 20  # violations in a row of the report; more would not tell more
 #: Planted in every mail; no log may show one (I8).
 CANARIES = ("Quillfeather", "she cries every evening", "canary-note-7731")
 
@@ -195,6 +196,8 @@ class Trial:
                 self.violations.append(f"hang of over {LONGEST_S:.0f} s")
             if one.uncaught:
                 self.violations.append(f"uncaught {one.error.partition(':')[0]}")
+            words = " ".join((one.error, *one.problems))
+            self.violations += told(words, CANARIES)
             if one.refused:
                 self.noted["called refused"] += 1
 
@@ -252,6 +255,9 @@ class Bench:
 
 def _work(lane: Lane, waiting: queue.SimpleQueue[Try | None], row: Row) -> None:
     while (attempt := waiting.get()) is not None:
+        if len(row.result.violations) > _ENOUGH:
+            row.result.noted["left out"] += 1
+            continue
         try:
             row.add(attempt(lane))
         except Exception as error:  # noqa: BLE001 - a broken trial must not end the campaign
