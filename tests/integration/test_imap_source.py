@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import socket
+import time
 
 import pytest
 from services.dovecot import ODD_PASSWORD, ODD_USER
@@ -415,3 +416,18 @@ def test_a_server_process_killed_while_mail_is_read_costs_nothing(dovecot):
 
     assert contents(found) == sent
     assert source._taken_up == 2
+
+
+def test_waiting_for_news_may_take_longer_than_a_command(dovecot):
+    box = dovecot.mailbox([mail(1)])
+
+    with open_source(box.spec(), access(box, timeout_s=0.5)) as source:
+        source._client.idle()
+        time.sleep(0.7)
+        box.append(mail(2))
+        said = source._client.idle_check(timeout=10)
+        source._client.idle_done()
+        found = contents(source.batches(None, nothing_known))
+
+    assert (2, b"EXISTS") in said
+    assert mail(1) in found
