@@ -1,0 +1,70 @@
+"""Staff get at an attachment, and are told where a mail's own words are in doubt."""
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
+PDF = b"%PDF-1.4 not much of a form"
+MAIL = (
+    b"From: Ann Lee <ann@therapist.example>\nSubject: Cancel\nMessage-ID: <saq@therapist.example>\n"
+    b"Date: Mon, 3 Nov 2025 10:00:00 +0000\n"
+    b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\n"
+    b"Please cancel HT-218834, see my answers in red below.\n\n"
+    b"________________________________\nFrom: Support <support@therapy.example>\n"
+    b"Sent: 02 November 2025 09:12\nTo: Ann Lee\nSubject: Session\n\nIs it OCD? yes\n"
+    b'--b\nContent-Type: application/pdf; name="../saq.pdf"\n'
+    b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(PDF) + b"--b--\n"
+)
+
+
+def fit_triage(folder: Path, *arguments: str, code: int = 0) -> str:
+    settings = {"DATABASE_URL": f"sqlite:///{folder / 'x.sqlite3'}", "DOCUMENTS": "read"}
+    environment = {**os.environ, **{f"FIT_TRIAGE_{name}": v for name, v in settings.items()}}
+    done = subprocess.run(
+        [FIT_TRIAGE, *arguments],
+        env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("attachments")
+    (folder / "in").mkdir()
+    (folder / "in" / "1.eml").write_bytes(MAIL)
+    fit_triage(folder, "run", "--source", f"eml:{folder / 'in'}")
+    return folder
+
+
+def test_an_attachment_is_listed_and_saved_whole_under_a_safe_name(folder):
+    listed = fit_triage(folder, "attachment", "saq@therapist.example")
+    fit_triage(folder, "attachment", "1", "1", "--out", "out")
+
+    assert "1  ../saq.pdf  application/pdf" in listed
+    saved = folder / "out" / "saq.pdf"
+    assert saved.read_bytes() == PDF
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+
+def test_what_is_not_there_is_said_in_one_line(folder):
+    said = fit_triage(folder, "attachment", "1", "7", code=2)
+    nobody = fit_triage(folder, "attachment", "99", code=2)
+
+    assert "no number 7" in said
+    assert "no such case or message" in nobody
+    assert "Traceback" not in said + nobody
+
+
+def test_doubts_about_whose_words_they_are_stand_under_the_mail(folder):
+    shown = fit_triage(folder, "show", "1")
+
+    doubt = shown.index("note: The sender says that answers stand inside the quoted text.")
+    other = shown.index("note: An attached document could not be read as text.")
+    assert doubt < other
