@@ -132,7 +132,7 @@ def _fold_word(token: str, known: frozenset[str] | set[str]) -> list[str]:
         word = _NAME
     else:
         word = _FOLDED.get(word, word)
-    return [word, tail] if tail else [word]
+    return [piece for piece in (word, tail) if piece]  # a line break can leave "n't" alone
 
 
 def _number_shape(token: str) -> str:
@@ -187,9 +187,11 @@ class WordTable:
         return np.asarray(flat, dtype=np.int64), np.asarray(starts, dtype=np.int64)
 
     def _add(self, word: str) -> int:
+        # Both first: a word that is only half in would put every later one in the wrong place.
+        hashed, grams = _hash(word), _char_grams(word)
         number = self._numbers[word] = len(self._hashes)
-        self._hashes.append(_hash(word))
-        self._grams.append(_char_grams(word))
+        self._hashes.append(hashed)
+        self._grams.append(grams)
         return number
 
     def hashes(self, numbers: Ints) -> Hashes:
@@ -207,7 +209,7 @@ def _hash(text: str) -> int:
 
 
 def _char_grams(word: str) -> Hashes:
-    if word == _NAME or not word[0].isalpha():
+    if word == _NAME or not word[:1].isalpha():
         return np.empty(0, dtype=np.uint64)
     marked = f" {word[:_LONGEST_WORD]} "
     grams = {marked[i : i + _GRAM] for i in range(len(marked) - _GRAM + 1)} - {marked}
