@@ -182,8 +182,9 @@ def understand(reader: Reader, read: Sequence[tuple[Email, bytes]], tally: Tally
             return
         tally.outcomes["understood"] -= len(found)
     except Exception:  # noqa: BLE001 - any exception is a finding
+        # Of a batch as well: what fails together need not fail alone.
+        tally.failures.append((traceback.format_exc(limit=-3), read[0][1]))
         if len(read) == 1:
-            tally.failures.append((traceback.format_exc(limit=-3), read[0][1]))
             return
     for one in read:
         understand(reader, [one], tally)
