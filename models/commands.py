@@ -86,7 +86,7 @@ def evaluate(
         bool, typer.Option(help="Read each corpus file with a model trained without it.")
     ] = True,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for each file's predictions, as JSON Lines.")
+        Path | None, typer.Option(help="A folder for predictions (JSON Lines) and tables (CSV).")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -105,6 +105,7 @@ def evaluate(
             found = evaluation.leave_one_file_out(corpus, views, seed=seed, tell=tell)
         if out is not None:
             evaluation.write_predictions(found, out)
+            evaluation.write_frames(found, corpus, out)
     if as_json:
         typer.echo(json.dumps(found.reports, indent=1))
     else:

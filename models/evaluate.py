@@ -13,6 +13,7 @@ from typing import Final
 from models.answers import answer
 from models.corpus import Corpus
 from models.decisions import Decisions
+from models.frames import confusion, requests_frame
 from models.heads import Scores, score
 from models.measures import Report, measure
 from models.train import Lesson, blocks_of, learn_decisions, learn_heads
@@ -134,6 +135,15 @@ def _reports(corpus: Corpus, predicted: Mapping[str, Mapping[str, Requests]]) ->
         [e.requests for e in everything], [predicted[e.file][e.id] for e in everything]
     )
     return reports
+
+
+def write_frames(evaluation: Evaluation, corpus: Corpus, folder: Path) -> None:
+    """``requests.csv``, a row for each request beside its label, and who was taken for what."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = requests_frame(corpus.examples, evaluation.predicted)
+    frame.to_csv(folder / "requests.csv", index=False)
+    for field in ("kind", "client_notification", "risk"):
+        confusion(frame, field).to_csv(folder / f"confusion_{field}.csv")
 
 
 def write_predictions(evaluation: Evaluation, folder: Path) -> None:

@@ -45,17 +45,22 @@ def test_the_same_corpora_and_seed_give_the_same_weights(corpus, tmp_path):
 
 
 def test_every_file_is_read_by_a_model_that_never_saw_it(corpus, tmp_path):
-    from models.evaluate import leave_one_file_out, steps, write_predictions
+    from models.evaluate import leave_one_file_out, steps, write_frames, write_predictions
     from models.views import views_of
 
     told = []
     found = leave_one_file_out(corpus, views_of(corpus.examples), seed=0, tell=told.append)
     write_predictions(found, tmp_path)
 
+    write_frames(found, corpus, tmp_path)
+
     assert len(told) == steps(corpus)
     assert list(found.reports) == ["t1", "t2", "t3", "pooled"]
     assert found.reports["pooled"]["messages"] == 150
     assert found.reports["pooled"]["kind_accuracy"] > 0.5
+    table = (tmp_path / "confusion_kind.csv").read_text("utf-8")
+    assert "cancellation" in table
+    assert len((tmp_path / "requests.csv").read_text("utf-8").splitlines()) > 150
     lines = (tmp_path / "t2.jsonl").read_text("utf-8").splitlines()
     gold = [e.id for e in corpus.examples if e.file == "t2"]
     assert [json.loads(line)["id"] for line in lines] == gold
