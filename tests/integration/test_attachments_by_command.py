@@ -1,6 +1,8 @@
 """Staff get at an attachment, and are told where a mail's own words are in doubt."""
 
 import base64
+import io
+import json
 import os
 import stat
 import subprocess
@@ -10,6 +12,17 @@ from pathlib import Path
 import pytest
 
 FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
+
+
+def form() -> bytes:
+    from docx import Document
+
+    document, stream = Document(), io.BytesIO()
+    document.add_paragraph("I cannot sleep.")
+    document.save(stream)
+    return stream.getvalue()
+
+
 PDF = b"%PDF-1.4 not much of a form"
 MAIL = (
     b"From: Ann Lee <ann@therapist.example>\nSubject: Cancel\nMessage-ID: <saq@therapist.example>\n"
@@ -19,7 +32,10 @@ MAIL = (
     b"________________________________\nFrom: Support <support@therapy.example>\n"
     b"Sent: 02 November 2025 09:12\nTo: Ann Lee\nSubject: Session\n\nIs it OCD? yes\n"
     b'--b\nContent-Type: application/pdf; name="../saq.pdf"\n'
-    b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(PDF) + b"--b--\n"
+    b"Content-Transfer-Encoding: base64\n\n"
+    + base64.encodebytes(PDF)
+    + b"--b\nContent-Type: application/octet-stream; name=saq.docx\n"
+    b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(form()) + b"--b--\n"
 )
 
 
@@ -68,3 +84,12 @@ def test_doubts_about_whose_words_they_are_stand_under_the_mail(folder):
     doubt = shown.index("note: The sender says that answers stand inside the quoted text.")
     other = shown.index("note: An attached document could not be read as text.")
     assert doubt < other
+
+
+def test_a_forms_text_is_shown_under_the_mail_and_is_no_word_of_the_sender(folder):
+    shown = fit_triage(folder, "show", "1")
+    [message] = json.loads(fit_triage(folder, "show", "1", "--json"))["messages"]
+
+    assert "its text: I cannot sleep." in shown
+    assert message["attachments"][1]["text"] == "I cannot sleep."
+    assert "sleep" not in message["new_text"] + message["quoted_text"]
