@@ -26,15 +26,7 @@ from review.commands import command_line
 from review.desk import Engine
 from review.terminal import SourceReport, total
 from settings import Settings, SourceSettings, Start
-from store import (
-    Batch,
-    Lease,
-    LeaseHeldError,
-    LeaseLostError,
-    Quarantined,
-    Store,
-    Tally,
-)
+from store import Batch, Lease, LeaseHeldError, LeaseLostError, Quarantined, Store, Tally
 from triage.records import NO_ASK, Cursor, Email, RawMessage, Request
 
 if TYPE_CHECKING:
@@ -71,6 +63,19 @@ class Reading:
     fast: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a run wants of a mailbox. Without a ``run_id`` it rehearses: nothing is kept."""
+
+    run_id: int | None
+    batch_size: int
+    start: Callable[[Source], Start]  # where to begin in a mailbox never read before
+    progress: Callable[[Tally], None]  # told what was stored so far, after every batch
+    stopped: Callable[[], bool]  # asked after every batch
+    limit: int | None = None
+    tag: str = ""  # keyword to set on stored messages; "" leaves the mailbox as it was
+
+
 # --- the batch ------------------------------------------------------------------------------------
 
 
@@ -79,39 +84,30 @@ def carry(
     store: Store,
     workers: Workers[RawMessage, Read],
     rules: Rules,
-    settings: Settings,
-    *,
-    run_id: int | None,
-    limit: int | None,
-    tag: str,
-    start: Callable[[Source], Start],
-    stopped: Callable[[], bool],
-    progress: Callable[[Tally], None],
+    errand: Errand,
 ) -> None:
     """Carry every new message of one connected *source* from bytes to queue, oldest first.
 
     Safe to kill and start again: a message is behind us only once it is queued or quarantined, and
-    that happens in one transaction. One bad message never holds up the next. Without a *run_id* it
-    is a rehearsal: everything is done, nothing is kept. *progress* is told what was stored so far.
+    that happens in one transaction. One bad message never holds up the next.
     """
-    tally = Tally()
-    rehearsed = run_id is None
+    tally, rehearsed = Tally(), errand.run_id is None
     with _lease(store, source, rehearsed=rehearsed) as lease:
-        cursor = store.cursor(source.name, source.folder) or first_cursor(source, start)
-        batches = source.batches(cursor, store.known, size=settings.batch_size, limit=limit)
+        cursor = store.cursor(source.name, source.folder) or first_cursor(source, errand.start)
+        batches = source.batches(cursor, store.known, size=errand.batch_size, limit=errand.limit)
         kept = batches if rehearsed else keep(batches, store)
         for batch, readings in read_ahead(kept, workers):
             with (
                 suppress(_RehearsedError),
-                store.batch(lease, now=rules.now, run_id=run_id) as memory,
+                store.batch(lease, now=rules.now, run_id=errand.run_id) as memory,
             ):
                 tally = tally + record(batch, readings, memory, rules)
                 if rehearsed:
                     raise _RehearsedError
-            progress(tally)
-            if tag and not rehearsed:
-                source.tag([raw.key for raw in batch.messages], tag)
-            if stopped():
+            errand.progress(tally)
+            if errand.tag and not rehearsed:
+                source.tag([raw.key for raw in batch.messages], errand.tag)
+            if errand.stopped():
                 return
 
 
@@ -284,9 +280,8 @@ def run_sources(
         for spec, source in zip(specs, sources, strict=True):
             if stopped():
                 break
-            one = partial(carry, source, store, hands, rules, settings, run_id=run_id)
-            one = partial(one, limit=limit, tag=spec.tag, start=begin, stopped=stopped)
-            reports.append(_report(source, one, progress))
+            errand = Errand(run_id, settings.batch_size, begin, progress, stopped, limit, spec.tag)
+            reports.append(_report(source, errand, partial(carry, source, store, hands, rules)))
     if run_id is not None:
         failed = any(report.failed for report in reports)
         status = "failed" if failed else "done"
@@ -294,18 +289,16 @@ def run_sources(
     return reports
 
 
-def _report(
-    source: Source, carry_it: Callable[..., None], progress: Callable[[Tally], None]
-) -> SourceReport:
+def _report(source: Source, errand: Errand, carry_it: Callable[[Errand], None]) -> SourceReport:
     stored = [Tally()]  # what was stored before a failure counts as well
 
     def follow(tally: Tally) -> None:
         stored[0] = tally
-        progress(tally)
+        errand.progress(tally)
 
     try:
         with source:
-            carry_it(progress=follow)
+            carry_it(replace(errand, progress=follow))
     except LeaseHeldError:
         return SourceReport(source.name, stored[0], "another run is at work here; left to it")
     except LeaseLostError:
