@@ -63,7 +63,7 @@ def test_servers_that_renumber_forget_or_die_cost_no_mail(bench: Bench) -> None:
     assert done(bench, lines.renumbered(1)).kills == 1
     done(bench, lines.expunged(2))
     done(bench, lines.servers_killed(4))
-    done(bench, scripts.misbehaviour())
+    done(bench, scripts.misbehaviour(0))
 
 
 def test_runs_that_overlap_or_oversleep_double_nothing(bench: Bench) -> None:

@@ -151,7 +151,9 @@ def _converse(
             if answer.startswith(DRIP):
                 _drip(connection, answer.removeprefix(DRIP), stop)
             else:
+                connection.settimeout(30)  # for all of it: a client may be slow with much mail
                 connection.sendall(answer)
+                connection.settimeout(0.05)
 
 
 def _drip(connection: socket.socket, answer: bytes, stop: threading.Event) -> None:
