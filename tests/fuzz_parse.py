@@ -359,7 +359,7 @@ def spread(
                 problem = f"a mutant ended its process, in or before slice {futures[future]}"
                 total.failures.append((problem, b""))
             if time.monotonic() > ends:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
                 break
             if not done % 20:
                 figures = f"{total.outcomes.total()} outcomes, {len(total.failures)} failures"
