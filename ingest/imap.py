@@ -114,11 +114,14 @@ class ImapSource:
         told = None if cursor is self._begun else cursor
         left = sys.maxsize if limit is None else limit
         for uids in self._uids_after(position.uid):
+            looked = self._look(uids, above=position.uid)
             # Beyond a cursor nothing is known, and a UID used twice must not be taken for it.
-            new = self._unknown(uids, known) if cursor is None else uids
+            passed = known([self._key(m.uid) for m in looked]) if cursor is None else set()
             listed = [
-                m for m in self._look(new) if not_before is None or m.received_at > not_before
-            ]
+                m for m in looked
+                if self._key(m.uid) not in passed
+                and (not_before is None or m.received_at > not_before)
+            ]  # fmt: skip
             for group in grouped(listed[:left], size, self._access.max_message_bytes):
                 left -= len(group)
                 told = replace(position, uid=group[-1].uid)
@@ -277,14 +280,19 @@ class ImapSource:
         with self._edge("searching"):
             return [int(uid) for uid in self._client.search(list(criteria))]
 
-    def _unknown(self, uids: Sequence[int], known: Known) -> list[int]:
-        keys = [self._key(uid) for uid in uids]
-        stored = known(keys)
-        return [key.uid for key in keys if key not in stored]
+    def _look(self, uids: Sequence[int], *, above: int | None = None) -> list[Listed]:
+        """Size and date of messages; what gets no answer stays in, for reading it to tell why.
 
-    def _look(self, uids: Sequence[int]) -> list[Listed]:
-        """Size and date of messages; what gets no answer stays in, for reading it to tell why."""
-        answers = self._fetch(uids, "RFC822.SIZE", "INTERNALDATE") if uids else {}
+        With *above* all from there to the last of *uids*, lest the cursor pass over what a search
+        has left out: some servers search an index that lags behind.
+        """
+        answers: Mapping[int, Mapping[bytes, Any]] = {}
+        with self._edge("reading mail"):
+            if uids and above is None:
+                answers = self._client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"])
+            elif uids and above is not None:
+                answers = self._client.fetch_range(above + 1, uids[-1], "RFC822.SIZE INTERNALDATE")
+                uids = sorted({*uids, *answers})
         if len(uids) >= _ALL_REFUSED and not answers:
             raise SourceError(f"{self.name}: the server describes none of the messages it found")
         return [listed_from(uid, answers.get(uid, {})) for uid in uids]
@@ -364,11 +372,6 @@ class ImapSource:
         there = set(self._search("UID", ",".join(map(str, uids))))
         log.warning("%d messages gone since listed or not given out", len(uids))
         return {uid: "unfetchable" if uid in there else "vanished" for uid in uids}
-
-    def _fetch(self, uids: Sequence[int], *items: str) -> Mapping[int, Mapping[bytes, Any]]:
-        with self._edge("reading mail"):
-            answers: Mapping[int, Mapping[bytes, Any]] = self._client.fetch(uids, items)
-            return answers
 
     @contextmanager
     def _edge(self, doing: str) -> Iterator[None]:

@@ -15,7 +15,8 @@ import ssl
 # errors derive from imaplib's. The second row is what garbled answers do to its response parser.
 FAILURES = (
     imaplib.IMAP4.error, OSError, MemoryError, UnicodeError,
-    ValueError, TypeError, LookupError, AttributeError, RecursionError,
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+    RuntimeError,
 )  # fmt: skip
 # Refusals that say "not now" (RFC 5530, and what large providers send): asking again helps.
 _NOT_NOW = re.compile(

@@ -13,10 +13,12 @@ import math
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.imap4 import IMAP4WithTimeout
+from imapclient.response_parser import parse_fetch_response
 from imapclient.tls import IMAP4_TLS
 
 from ingest.sources import BYTES_PER_BATCH, Access, ImapAddress, SourceError
@@ -145,6 +147,17 @@ class BoundedClient(IMAPClient):  # type: ignore[misc]  # untyped base
         if self.ssl:
             return _BoundedTls(self.patience, self.host, self.port, self.ssl_context)
         return _BoundedPlain(self.patience, self.host, self.port)
+
+    def fetch_range(self, first: int, last: int, items: str) -> Mapping[int, Mapping[bytes, Any]]:
+        """*items* of whatever lies between two UIDs; ``fetch`` gives only what it can count up."""
+        tag = self._imap._command("UID", "FETCH", f"{first}:{last}", f"({items})")  # noqa: SLF001
+        status, said = self._imap._command_complete("FETCH", tag)  # noqa: SLF001
+        self._checkok("fetch", status, said)
+        _, said = self._imap._untagged_response(status, said, "FETCH")  # noqa: SLF001
+        described: dict[int, dict[bytes, Any]] = parse_fetch_response(
+            said, normalise_times=False, uid_is_key=True
+        )
+        return {uid: found for uid, found in described.items() if first <= uid <= last}
 
     def renumbered_from(self, uidvalidity: int) -> bool:
         """Whether the server has said in passing that other numbers than these hold now."""

@@ -120,7 +120,7 @@ class Lane:
     def fresh(self, kind: Kind) -> str:
         """The address of an empty database of *kind*, the same one each time."""
         if kind == "postgres":
-            _empty(self.postgres_url)
+            empty(self.postgres_url)
             return self.postgres_url
         for file in self.folder.glob("mail.sqlite3*"):
             file.unlink()
@@ -167,7 +167,7 @@ class Lane:
             time.sleep(0.02)
 
 
-def _empty(url: str) -> None:
+def empty(url: str) -> None:
     with connected(url) as connection:
         kept = ", ".join(table for table in TABLES if table != "ledger")
         connection.execute(f"TRUNCATE {kept} RESTART IDENTITY CASCADE")

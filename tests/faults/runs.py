@@ -15,7 +15,7 @@ from pathlib import Path
 
 from services.postgres import Postgres
 
-from faults.bench import CANARIES, Ended, Kind, Lane, Row, Trial, as_kept, letter, recovered
+from faults.bench import CANARIES, Ended, Kind, Lane, Row, Trial, as_kept, empty, letter, recovered
 from faults.oracle import State, connected, judged
 from faults.worker import STAGES, Job
 
@@ -168,7 +168,7 @@ def restart(lane: Lane, seed: int, how: signal.Signals) -> Trial:
         job = lane.job(url, size=1)
         pid = lane.nest.start(job)
         time.sleep(delay)
-        server = _OWN[lane.number]
+        server, _ = _OWN[lane.number]
         server.stop(how)
         server.start()
         trial.saw(lane.nest.wait(pid))
@@ -176,7 +176,7 @@ def restart(lane: Lane, seed: int, how: signal.Signals) -> Trial:
         return recovered(lane, trial, job, lane.mails)
 
 
-_OWN: dict[int, Postgres] = {}
+_OWN: dict[int, tuple[Postgres, str]] = {}
 
 
 @contextmanager
@@ -186,11 +186,13 @@ def _own_postgres(lane: Lane) -> Iterator[str]:
 
     if lane.number not in _OWN:
         manager = running_postgres()
-        _OWN[lane.number] = manager.__enter__()
-        lane.bench.at_end.callback(
-            lambda: (_OWN.pop(lane.number), manager.__exit__(None, None, None))
-        )
-    yield _OWN[lane.number].database()
+        server = manager.__enter__()
+        _OWN[lane.number] = server, server.database()
+        lane.bench.at_end.callback(manager.__exit__, None, None, None)
+        lane.bench.at_end.callback(_OWN.pop, lane.number)
+    _, url = _OWN[lane.number]
+    empty(url)
+    yield url
 
 
 @contextmanager

@@ -199,11 +199,11 @@ CASES: dict[str, Script] = {
         f"UID FETCH {ALL} (BODY": b"".join(given_out(u + 40, c) for u, c in BOX.items())
     },
     "bad dates": {
-        f"UID FETCH {ALL} (RFC": b"".join(
+        "UID FETCH 1:5 (RFC": b"".join(
             described(u, c).replace(b"17-Nov-2026", b"99-Foo-0000") for u, c in BOX.items()
         )
     },
-    "no sizes": {f"UID FETCH {ALL} (RFC": b""},
+    "no sizes": {"UID FETCH 1:5 (RFC": b""},
     "unavailable": {"EXAMINE": b"TAG NO [UNAVAILABLE] later\r\n"},
     "over quota": {f"UID FETCH {ALL} (BODY": b"TAG NO [OVERQUOTA] slow down\r\n"},
     "in use": {"EXAMINE": b"TAG NO [INUSE] locked\r\n"},

@@ -104,6 +104,33 @@ def test_a_server_that_miscounts_sizes_is_believed_after_a_while():
     assert len([command for command in asked if "BODY" in command]) == 6
 
 
+def test_mail_that_a_lagging_search_leaves_out_is_read_all_the_same():
+    script = {**folder_answers(MAIL), "UID SEARCH UID 3:*": b"* SEARCH 3 5\r\n"}
+
+    (batch,) = read(script, Cursor("s", "INBOX", 7, 2))
+
+    assert [m.key.uid for m in batch.messages] == [3, 4, 5]
+
+
+def test_mail_that_a_lagging_search_does_not_know_yet_is_left_to_the_next_run():
+    script = {**folder_answers(MAIL), "UID SEARCH UID 3:*": b"* SEARCH 3\r\n"}
+
+    (batch,) = read(script, Cursor("s", "INBOX", 7, 2))
+
+    assert batch.cursor.uid == 3
+    assert [m.key.uid for m in read(folder_answers(MAIL), batch.cursor)[0].messages] == [4, 5]
+
+
+@pytest.mark.parametrize("date", [b"17-Nov-0000 10:00:00 +9999", b"17-Nov-9999 23:59:59 -9999"])
+def test_dates_that_no_calendar_holds_stop_nothing(date):
+    script = folder_answers(MAIL)
+    script["UID FETCH 1:5 (RFC"] = b'* 1 FETCH (UID 1 RFC822.SIZE 5 INTERNALDATE "%s")\r\n' % date
+
+    batches = read(script)
+
+    assert [m.key.uid for batch in batches for m in batch.messages] == [1, 2, 3, 4, 5]
+
+
 def test_mail_is_fetched_again_by_its_keys():
     assert [m.content for m in fetched(folder_answers(MAIL), 4, 2)] == [MAIL[2], MAIL[4]]
 
@@ -144,7 +171,7 @@ def test_a_server_that_drips_for_ever_is_given_up_after_the_time_of_one_command(
 def test_a_slow_line_is_given_the_time_that_its_mail_needs():
     mail = {1: b"x" * 20}
     script = {**folder_answers(mail), "UID FETCH 1 (BODY": DRIP + given_out(1, mail[1])}
-    script["UID FETCH 1 (RFC"] = (
+    script["UID FETCH 1:1 (RFC"] = (
         b'* 1 FETCH (UID 1 RFC822.SIZE 0 INTERNALDATE "17-Nov-2026 10:00:00 +0100")\r\n'
     )
 
