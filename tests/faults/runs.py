@@ -176,6 +176,7 @@ def restart(lane: Lane, seed: int, how: signal.Signals) -> Trial:
         return recovered(lane, trial, job, lane.mails)
 
 
+_MIGRATING = threading.Lock()  # Alembic cannot do it in two threads at once
 _OWN: dict[int, tuple[Postgres, str]] = {}
 
 
@@ -187,7 +188,8 @@ def _own_postgres(lane: Lane) -> Iterator[str]:
     if lane.number not in _OWN:
         manager = running_postgres()
         server = manager.__enter__()
-        _OWN[lane.number] = server, server.database()
+        with _MIGRATING:
+            _OWN[lane.number] = server, server.database()
         lane.bench.at_end.callback(manager.__exit__, None, None, None)
         lane.bench.at_end.callback(_OWN.pop, lane.number)
     _, url = _OWN[lane.number]
