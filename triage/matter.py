@@ -191,7 +191,9 @@ def told_is_uncertain(m: Matter) -> bool:
 
 
 def session_is_uncertain(m: Matter) -> bool:
-    named = m.facts.session is not None and m.facts.session.session_id in m.request.session_ids
+    # Whose session it is comes first; a doubt about the number of somebody else's would show in
+    # the reply that it exists.
+    named = m.own is not None and m.own.session_id in m.request.session_ids
     return named and m.request.confidence_in("session_ids") < m.certain_from.session
 
 

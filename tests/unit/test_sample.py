@@ -158,7 +158,8 @@ def unaccented(name: str) -> str:
     return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode("ascii").lower()
 
 
-def test_every_referral_finds_three_alternatives(wednesday):
+def test_every_referral_finds_alternatives_and_nearly_all_find_three(wednesday):
+    counts = []
     directory = Colleagues(rows(wednesday.therapists))
     owner = {row["session_id"]: row["therapist_id"] for row in rows(wednesday.sessions)}
 
@@ -172,8 +173,12 @@ def test_every_referral_finds_three_alternatives(wednesday):
 
             found = rank(Request("referral", **codes), facts, directory)
 
-            assert len(found) == 3, name
+            assert found, name
             assert found[0].score > 0.4, name
+            counts.append(len(found))
+
+    # Somebody with the very gap that is the reason is no alternative, however few are left.
+    assert counts.count(3) > 0.9 * len(counts)
 
 
 class Colleagues:
