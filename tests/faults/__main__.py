@@ -25,8 +25,8 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
 
     families: dict[str, list[Callable[[], Row]]] = {
         "kills": [
-            lambda: kills.at_system_calls("sqlite", some(800)),
-            lambda: kills.at_system_calls("postgres", some(600)),
+            lambda: kills.at_system_calls(bench.lanes[0], "sqlite", some(900)),
+            lambda: kills.at_system_calls(bench.lanes[0], "postgres", some(600)),
             lambda: kills.at_stages(some(480)),
             lambda: kills.while_recovering(some(200)),
         ],

@@ -139,13 +139,14 @@ class Lane:
     def run(self, job: Job) -> Ended:
         return self.nest.wait(self.nest.start(job))
 
-    def run_struck(self, job: Job, calls: str, fault: str) -> Ended:
-        """Run *job* with *fault* put into the system calls *calls* by strace."""
+    def run_struck(
+        self, job: Job, calls: str, fault: str, *, told: Path = Path("/dev/null")
+    ) -> Ended:
+        """Run *job* with *fault* put into the system calls *calls* by strace, which are *told*."""
         pid = self.nest.start(Job(**{**asdict(job), "traced": True}))
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={calls}"]
-        tracer = subprocess.Popen(
-            [*command, "-e", f"inject={calls}:{fault}"], stderr=subprocess.DEVNULL
-        )
+        command = ["strace", "-f", "-qq", "-o", str(told), "-p", str(pid), "-e", f"trace={calls}"]
+        inject = ["-e", f"inject={calls}:{fault}"] if fault else []
+        tracer = subprocess.Popen([*command, *inject], stderr=subprocess.DEVNULL)
         try:
             ended = self.nest.wait(pid)
             assert ended.code != 6, "strace could not attach"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 
-from faults.bench import MAILS, Kind, Lane, Row, Trial, Try, recovered
+from faults.bench import MAILS, Kind, Lane, Row, Trial, recovered
 from faults.oracle import judged
 from faults.worker import STAGES
 
@@ -18,27 +17,27 @@ CALLS: dict[Kind, tuple[str, ...]] = {
 _SIZES = (1, 2, 3, 5)
 
 
-def at_system_calls(kind: Kind, count: int) -> Row:
+def at_system_calls(lane: Lane, kind: Kind, count: int) -> Row:
     matrix = "1" if kind == "sqlite" else "2"
-    calls = ", ".join(CALLS[kind])
-    return Row(f"kill -9 at {calls} ({kind})", matrix, _at_calls(kind, count))
+    points = [
+        (call, number, size)
+        for size in _SIZES
+        for call in CALLS[kind]
+        for number in range(1, 1 + calls_made(lane, kind, call, size))
+    ]
+    # All of them where there is room; else spread over all.
+    rounds = itertools.islice(itertools.cycle(points), max(count, len(points)))
+    chosen = list(rounds) if count >= len(points) else points[:: len(points) // count][:count]
+    tries = [lambda lane, point=point: at_call(lane, kind, *point) for point in chosen[:count]]
+    title = f"kill -9 at each of {len(points)} {', '.join(CALLS[kind])} ({kind})"
+    return Row(title, matrix, tries)
 
 
-def _at_calls(kind: Kind, count: int) -> Iterator[Try]:
-    """Trials at call numbers spread over the whole run, each call in its turn."""
-    places = itertools.cycle(itertools.product(_SIZES, CALLS[kind]))
-    steps: dict[tuple[int, str], Iterator[int]] = {}
-    for size, call in itertools.islice(places, count):
-        number = next(steps.setdefault((size, call), _spread()))
-        yield lambda lane, size=size, call=call, number=number: at_call(
-            lane, kind, call, number, size
-        )
-
-
-def _spread() -> Iterator[int]:
-    """1, 2, 3, ... in an order that reaches far soon; each number once."""
-    for start in itertools.count():
-        yield from range(1 + start, 121, 17) if start < 17 else range(121 + start, 400 + start, 17)
+def calls_made(lane: Lane, kind: Kind, call: str, size: int) -> int:
+    """How often an undisturbed run makes this system call."""
+    told = lane.folder / "calls"
+    lane.run_struck(lane.job(lane.fresh(kind), size=size), call, "", told=told)
+    return told.read_text().count(f" {call}(")
 
 
 def at_call(lane: Lane, kind: Kind, call: str, number: int, size: int) -> Trial:
@@ -60,12 +59,21 @@ def at_stages(count: int) -> Row:
         for number in range(1, len(MAILS) + 1)
         for stage in STAGES
         for kind in kinds
+        if number <= _passed(stage, size)
     ]
     tries = [
         lambda lane, point=point: at_stage(lane, *point)
         for point in itertools.islice(itertools.cycle(points), count)
     ]
     return Row("kill -9 at each named stage, k-th time", "3", tries)
+
+
+def _passed(stage: str, size: int) -> int:
+    """How often an undisturbed run passes *stage*."""
+    if stage in {"opened", "connected", "releasing", "finishing"}:
+        return 1
+    per_message = stage in {"parsed", "deciding", "decided"}
+    return len(MAILS) if per_message else -(-len(MAILS) // size)
 
 
 def at_stage(
