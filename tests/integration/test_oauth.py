@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import ssl
 import stat
@@ -63,6 +64,7 @@ def tokens(server: tuple[TokenServer, Dovecot]) -> TokenServer:
     fresh = TokenServer(tokens.port, client_secret=tokens.client_secret)
     for name in ("lifetime_s", "refresh_lifetime_s", "rotates", "trouble", "delay_s", "drip_s"):
         setattr(tokens, name, getattr(fresh, name))
+    tokens.client_id = f"fit-triage-{secrets.token_hex(4)}"
     tokens.asked.clear()
     tokens.revoke_all()
     return tokens
