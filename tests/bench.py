@@ -33,7 +33,7 @@ from services.dovecot import Dovecot, Mailbox, running_dovecot
 
 from ingest.parsing import ParseOptions, parse
 from ingest.sources import Access, open_source
-from pipeline import Reading, Rules, Understood, record, understand
+from pipeline import Reading, Understood, record, understand
 from settings import read_settings
 from store import open_store
 from triage.records import MessageKey, RawMessage
@@ -91,10 +91,11 @@ def stages(
     with clock() as alone:
         mail_parser_alone(contents)
     yield "mail-parser alone", alone.seconds, len(contents)
+    options = ParseOptions(authserv_id=AUTHSERV_ID)
     with clock() as parsing:
-        emails = [parse(raw, ParseOptions(authserv_id=AUTHSERV_ID)) for raw in messages]
+        emails = [parse(raw, options) for raw in messages]
     yield "parse", parsing.seconds, len(emails)
-    reading = Reading(ParseOptions(authserv_id=AUTHSERV_ID))
+    reading = Reading(options)
     with clock() as load:
         understand(reading, messages[:1])
     yield "load the model (once a process)", load.seconds, 1
@@ -108,8 +109,8 @@ def store_stages(messages, reads, folder: Path) -> Iterator[tuple[str, float, in
     from ingest.sources import Batch
     from triage.records import Cursor
 
-    now, settings = datetime.now(UTC), read_settings()
-    rules = Rules(now, settings.office_hours(now), settings.thresholds(), settings.wording())
+    now = datetime.now(UTC)
+    rules = read_settings().rules(now)
     with open_store(f"sqlite:///{folder}/stages.sqlite3") as store:
         with clock() as keeping:
             for start in range(0, len(messages), 200):

@@ -32,7 +32,12 @@ def mail(count: int, *, seed: int = 7) -> Iterator[bytes]:
     rng = random.Random(seed)
     records = corpus_records()
     for number in range(count):
-        yield compose(records[number % len(records)], number, rng)
+        time_round, place = divmod(number, len(records))
+        record = records[place]
+        if time_round:  # other therapists write alike: else cases would gather what no mailbox has
+            sender = f"{time_round}.{record['from_email']}"
+            record = {**record, "from_email": sender}
+        yield compose(record, number, rng)
 
 
 def compose(record: dict[str, Any], number: int, rng: random.Random) -> bytes:
