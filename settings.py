@@ -57,12 +57,13 @@ class _Section(BaseModel):
 class OAuthSettings(_Section):
     """How a mailbox is opened that takes no password; the secrets stay in their files."""
 
-    flow: Literal["client_credentials", "refresh_token"]
+    flow: Literal["client_credentials", "refresh_token", "service_account"]
     token_url: str = Field(description="google, microsoft, or the https:// address of another")
     tenant: str = Field("", description="Directory id or domain, for microsoft")
-    client_id: str
+    client_id: str = Field("", description="The application's; a service account's key names it")
     client_secret_file: Path | None = Field(None, description="File that holds the client secret")
     refresh_token_file: Path | None = Field(None, description="Replaced at each rotation")
+    key_file: Path | None = Field(None, description="JSON file with a service account's key")
     scope: str = Field("", description="Empty is the provider's scope for IMAP")
     refresh_token_days: float | None = Field(None, gt=0, description="Its life, if not told")
     expires_on: date | None = Field(None, description="When client secret or consent end")
@@ -71,32 +72,31 @@ class OAuthSettings(_Section):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         provider = self.token_url
-        if self.flow == "refresh_token" and self.refresh_token_file is None:
-            msg = "the flow refresh_token needs refresh_token_file"
-        elif self.flow == "client_credentials" and self.client_secret_file is None:
-            msg = "the flow client_credentials needs client_secret_file"
+        secret = {"client_credentials": "client_secret_file", "service_account": "key_file"}
+        if getattr(self, needed := secret.get(self.flow, "refresh_token_file")) is None:
+            msg = f"the flow {self.flow} needs {needed}"
+        elif self.flow != "service_account" and not self.client_id:
+            msg = f"the flow {self.flow} needs client_id"
         elif self.flow == "client_credentials" and provider == "google":
-            msg = "Google has no flow client_credentials for mail; use refresh_token"
+            msg = "Google has no flow client_credentials for mail; use service_account"
         elif provider == "microsoft" and not self.tenant:
             msg = "microsoft needs tenant: the directory's id or domain"
         else:
             return self
         raise ValueError(msg)
 
-    def grant(self, timeout_s: float) -> OAuth:
-        """As `ingest.oauth` takes it."""
+    def grant(self, timeout_s: float, mailbox: str = "") -> OAuth:
+        """As `ingest.oauth` takes it, for *mailbox* where a service account acts for it."""
         from ingest.oauth import PROVIDERS, SCOPES, OAuth
 
+        same = {"flow", "client_id", "client_secret_file", "refresh_token_file", "key_file"}
         address = PROVIDERS.get(self.token_url, self.token_url)
         return OAuth(
-            flow=self.flow,
+            **self.model_dump(include={*same, "allow_loopback_http"}),
             token_url=address.format(tenant=self.tenant) if self.tenant else address,
-            client_id=self.client_id,
             scope=self.scope or SCOPES.get((self.token_url, self.flow), ""),
-            client_secret_file=self.client_secret_file,
-            refresh_token_file=self.refresh_token_file,
+            mailbox=mailbox if self.flow == "service_account" else "",
             timeout_s=timeout_s,
-            allow_loopback_http=self.allow_loopback_http,
         )
 
 
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
             timeout_s=self.imap_timeout,
             max_message_bytes=self.max_message_bytes,
             user=source.user,
-            tokens=self._tokens_for(source.oauth) if source.oauth else None,
+            tokens=self._tokens_for(source, source.oauth) if source.oauth else None,
         )
 
     def parsing(self) -> ParseOptions:
@@ -305,8 +305,9 @@ class Settings(BaseSettings):
             return self.imap_password.get_secret_value()
         return _secret("password", file)
 
-    def _tokens_for(self, oauth: OAuthSettings) -> AccessTokens:
+    def _tokens_for(self, source: SourceSettings, oauth: OAuthSettings) -> AccessTokens:
         from ingest.oauth import token_source
+        from ingest.sources import mailbox_of
 
         # Read again whenever a token is asked for; here only so that a slip shows at the start.
         for what, file in (
@@ -314,9 +315,9 @@ class Settings(BaseSettings):
             ("refresh token", oauth.refresh_token_file),
         ):
             if file is not None and not _secret(what, file):
-                msg = f"{what} file {file} is empty"
-                raise SettingsError(msg)
-        return token_source(oauth.grant(self.imap_timeout))
+                raise SettingsError(f"{what} file {file} is empty")
+        mailbox = source.user or mailbox_of(source.url)
+        return token_source(oauth.grant(self.imap_timeout, mailbox))
 
 
 def read_settings(path: Path | None = None) -> Settings:

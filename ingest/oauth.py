@@ -1,10 +1,11 @@
 """Access tokens for mailboxes that take no password (Google Workspace, Microsoft 365).
 
-Two flows of RFC 6749: client credentials (4.4), where the application itself may read the mailbox,
-and a refresh token (6), given once by a person who signed in. A token is kept until shortly before
-it ends. No token or secret is ever logged, shown, or part of an error; what a provider says is
-reduced to its error code. oauthlib writes and reads the messages, requests carries them; both are
-loaded only when a token is really asked for.
+Three flows: client credentials (RFC 6749 4.4), where the application itself may read the mailbox;
+a refresh token (6), given once by a person who signed in; and a service account's signed assertion
+(RFC 7523, ``ingest/service_account.py``). A token is kept until shortly before it ends. No token or
+secret is ever logged, shown, or part of an error; what a provider says is reduced to its error
+code. oauthlib writes and reads the messages, requests carries them; both are loaded only when a
+token is really asked for.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from ingest.service_account import GRANT_TYPE, assertion, service_key
 from ingest.sources import LoginRefusedError, SourceError, SourceSpecError
 from ingest.token_file import Grant, TokenFile
 
-Flow = Literal["client_credentials", "refresh_token"]
+Flow = Literal["client_credentials", "refresh_token", "service_account"]
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "google": "https://oauth2.googleapis.com/token",
@@ -31,6 +33,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
 #: Scopes that allow IMAP. Google has no client-credentials flow with a secret.
 SCOPES: Final[Mapping[tuple[str, Flow], str]] = {
     ("google", "refresh_token"): "https://mail.google.com/",
+    ("google", "service_account"): "https://mail.google.com/",
     ("microsoft", "client_credentials"): "https://outlook.office365.com/.default",
     ("microsoft", "refresh_token"): (
         "https://outlook.office.com/IMAP.AccessAsUser.All offline_access"
@@ -62,6 +65,17 @@ _CAUSES: Final[Mapping[str, str]] = {
     "unauthorized_client": _CLIENT_IS_REFUSED,
     "invalid_scope": "the scope is refused; grant the application access to IMAP, or correct scope",
 }
+#: The same of a service account, which has no secret and whom nobody signed in.
+_CAUSES_OF_ACCOUNTS: Final[Mapping[str, str]] = {
+    "invalid_grant": (
+        "the service account's assertion is refused: the mailbox {mailbox} is none, the key in "
+        "{key_file} was deleted, or this machine's clock is wrong"
+    ),
+    "unauthorized_client": (
+        "the service account may not act for this mailbox; grant its client id domain-wide "
+        "delegation for the scope {scope}"
+    ),
+}
 _NOT_NOW: Final = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 
 
@@ -75,6 +89,8 @@ class OAuth:
     scope: str = ""
     client_secret_file: Path | None = None
     refresh_token_file: Path | None = None
+    key_file: Path | None = None  # of the service account
+    mailbox: str = ""  # whom the service account acts for
     timeout_s: float = 30
     allow_loopback_http: bool = False  # for tests
 
@@ -88,6 +104,8 @@ class TokenSource:
 
     def __init__(self, oauth: OAuth, clock: Callable[[], float] = time.time) -> None:
         _check_address(oauth)
+        if oauth.flow == "service_account":
+            service_key(_needed(oauth.key_file, "the flow service_account needs a key_file"))
         self._oauth = oauth
         self._clock = clock
         self._lock = threading.Lock()
@@ -118,17 +136,16 @@ class TokenSource:
             return self._renew(refused)
 
     def _renew(self, refused: str) -> str:
-        if self._oauth.flow == "client_credentials":
+        if self._oauth.flow == "refresh_token":
+            self._renew_by_file(refused)
+        else:
             answer = _ask(self._oauth, "")
             self._keep(answer.access_token, self._clock() + answer.usable_s, issued=True)
-        else:
-            self._renew_by_file(refused)
         return self._access_token
 
     def _renew_by_file(self, refused: str) -> None:
-        if self._oauth.refresh_token_file is None:
-            raise SourceSpecError("the flow refresh_token needs a refresh_token_file")
-        file = TokenFile(self._oauth.refresh_token_file)
+        path = self._oauth.refresh_token_file
+        file = TokenFile(_needed(path, "the flow refresh_token needs a refresh_token_file"))
         with file.locked(2 * self._oauth.timeout_s):
             grant = self._unsaved or file.read()
             usable = grant.access_token not in {"", refused} and self._clock() < grant.renew_at
@@ -191,6 +208,12 @@ class _Answer:
     refresh_ends_in_s: float = 0
 
 
+def _needed(file: Path | None, otherwise: str) -> Path:
+    if file is None:
+        raise SourceSpecError(otherwise)
+    return file
+
+
 def _check_address(oauth: OAuth) -> None:
     url = urlsplit(oauth.token_url)
     loopback = oauth.allow_loopback_http and url.hostname in _LOOPBACK
@@ -214,6 +237,12 @@ def _ask(oauth: OAuth, refresh_token: str) -> _Answer:
 
 
 def _request_body(oauth: OAuth, refresh_token: str) -> str:
+    if oauth.flow == "service_account":
+        key_file = _needed(oauth.key_file, "the flow service_account needs a key_file")
+        signed = assertion(
+            key_file, mailbox=oauth.mailbox, audience=oauth.token_url, scope=oauth.scope
+        )
+        return urlencode({"grant_type": GRANT_TYPE, "assertion": signed})
     from oauthlib.oauth2 import BackendApplicationClient
 
     client = BackendApplicationClient(oauth.client_id)
@@ -310,9 +339,10 @@ def _failure(oauth: OAuth, code: str, text: str) -> SourceError:
         return SourceError(f"{_who(oauth)} is not able to give a token now ({code})")
     number = re.search(r"AADSTS\d{4,8}", text)  # Microsoft's own codes, which its help explains
     shown = f"{code}, {number[0]}" if number else code
-    meaning = _CAUSES.get(code, "the request is refused").format(
-        refresh_token_file=oauth.refresh_token_file, client_secret_file=oauth.client_secret_file
-    )
+    causes = _CAUSES
+    if oauth.flow == "service_account":
+        causes = {**_CAUSES, **_CAUSES_OF_ACCOUNTS}
+    meaning = causes.get(code, "the request is refused").format(**asdict(oauth))
     return LoginRefusedError(f"{_who(oauth)}: {meaning} ({shown})")
 
 

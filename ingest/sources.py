@@ -204,6 +204,15 @@ def _open_files(scheme: str, rest: str, access: Access) -> Source:
     return kinds[scheme](path, access.max_message_bytes)
 
 
+def mailbox_of(spec: str) -> str:
+    """The user whose mailbox an IMAP *spec* names, "" for files.
+
+    Raises ``SourceSpecError`` where the spec cannot be understood.
+    """
+    scheme, _, rest = spec.partition(":")
+    return parse_imap_address(scheme, rest, spec).user if scheme in _PORTS else ""
+
+
 def parse_imap_address(scheme: str, rest: str, spec: str) -> ImapAddress:
     """Take ``//user@host:port/FOLDER`` apart; the user may itself hold an ``@``."""
     match = re.fullmatch(r"//(?P<user>[^/]*)@(?P<host>\[[^]/@]+\]|[^:/@\s]+)(?::(?P<port>\d{1,5}))?"

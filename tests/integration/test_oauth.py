@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -510,6 +511,145 @@ def test_no_token_or_secret_gets_into_logs_or_errors(
     for secret in [*tokens.issued, tokens.client_secret]:
         assert secret not in everything
         assert secret[8:30] not in everything
+
+
+# Service accounts
+
+
+@pytest.fixture(scope="module")
+def key_pair() -> tuple[str, str]:
+    """A private and its public key."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+    key = generate_private_key(65537, 2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), public.decode()
+
+
+@pytest.fixture
+def account(tokens: TokenServer, box: Mailbox, key_pair: tuple[str, str], tmp_path: Path) -> OAuth:
+    """A service account that may act for the mailbox, its key as Google's console gives it."""
+    address = f"reader-{secrets.token_hex(4)}@project.iam.example"
+    tokens.service_accounts[address] = key_pair[1]
+    tokens.delegated.add((address, "https://mail.example/"))
+    file = tmp_path / "account.json"
+    known = {"type": "service_account", "client_email": address, "private_key_id": "key-7"}
+    file.write_text(json.dumps({**known, "private_key": key_pair[0]}))
+    file.chmod(0o640)
+    return OAuth(
+        flow="service_account",
+        token_url=tokens.url,
+        client_id="",
+        scope="https://mail.example/",
+        key_file=file,
+        mailbox=box.user,
+        timeout_s=5,
+        allow_loopback_http=True,
+    )
+
+
+def test_a_service_account_reads_a_mailbox_in_the_place_of_its_owner(
+    box: Mailbox, tokens: TokenServer, account: OAuth, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    tokens.signed.clear()
+    held = token_source(account)
+
+    assert count(box, held) == count(box, token_source(replace(account))) == 3
+
+    [claims] = tokens.signed
+    assert claims["sub"] == box.user
+    assert claims["aud"] == tokens.url
+    assert 0 < claims["exp"] - claims["iat"] <= 3600
+    assert claims["header"] == {"alg": "RS256", "typ": "JWT", "kid": "key-7"}
+    assert set(tokens.asked[0]) == {"grant_type", "assertion"}
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_service_accounts_token_is_replaced_once_where_the_server_refuses_it(
+    box: Mailbox, tokens: TokenServer, account: OAuth
+) -> None:
+    held = TokenSource(account)
+    assert count(box, held) == 3
+    tokens.revoke_access()
+
+    assert count(box, held) == 3
+
+    assert len(tokens.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("refuse", "said"),
+    [
+        (lambda t, _: setattr(t, "username", "x"), ["mailbox", "is none", "clock is wrong"]),
+        (lambda t, _: t.service_accounts.clear(), ["key in", "account.json was deleted"]),
+        (lambda t, _: t.delegated.clear(), ["domain-wide", "https://mail.example/"]),
+        (
+            lambda _, a: a.key_file.write_text(
+                '{"client_email": "a@b", "private_key_id": "k", "private_key": "canary"}'
+            ),
+            ["account.json holds no private RSA key"],
+        ),
+        (lambda _, a: a.key_file.write_text("canary"), ["no service account's key"]),
+        (lambda _, a: a.key_file.write_text('{"private_key": "canary"}'), ["client_email"]),
+        (lambda _, a: a.key_file.unlink(), ["account.json: No such file"]),
+        (lambda _, a: a.key_file.chmod(0o644), ["open to others (mode 0644)", "chmod 0640"]),
+        (lambda _, a: a.key_file.chmod(0o660), ["open to others (mode 0660)"]),
+    ],
+)
+def test_what_keeps_a_service_account_out_is_told_and_no_key_is_shown(
+    tokens: TokenServer,
+    account: OAuth,
+    key_pair: tuple[str, str],
+    refuse: Callable[[TokenServer, OAuth], object],
+    said: list[str],
+) -> None:
+    held = TokenSource(account)
+    refuse(tokens, account)
+
+    with pytest.raises(SourceError) as caught:
+        held.current()
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert all(words in str(caught.value) for words in said), str(caught.value)
+    assert isinstance(caught.value, LoginRefusedError | SourceSpecError)
+    assert "canary" not in told
+    assert key_pair[0].splitlines()[3] not in told + repr(held) + repr(account)
+
+
+def test_a_run_with_a_service_account_needs_no_client_id_and_keeps_no_token(
+    box: Mailbox, tokens: TokenServer, account: OAuth, key_pair: tuple[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "fit-triage.toml"
+    file.write_text(
+        f'database_url = "sqlite:///{tmp_path}/triage.sqlite3"\nfast = true\nworkers = 1\n'
+        f'imap_ca_file = "{box.server.ca_file}"\n'
+        f'[[sources]]\nurl = "{box.spec()}"\n[sources.oauth]\nflow = "service_account"\n'
+        f'token_url = "{account.token_url}"\nkey_file = "{account.key_file}"\n'
+        f'scope = "{account.scope}"\nallow_loopback_http = true\n'
+    )
+
+    command = [FIT_TRIAGE, "--config", file, "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    account.key_file.chmod(0o604)
+    open_to_all = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "fetched 3" in done.stdout
+    assert open_to_all.returncode == 2
+    assert "open to others" in open_to_all.stderr
+    kept = (tmp_path / "triage.sqlite3").read_bytes()
+    for secret in [*tokens.issued, key_pair[0].splitlines()[3]]:
+        assert secret not in done.stdout + done.stderr + open_to_all.stderr
+        assert secret.encode() not in kept
 
 
 # As operations use it

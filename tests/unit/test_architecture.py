@@ -19,6 +19,7 @@ OWNERS = {
     "docx": ("ingest/documents.py",),
     "imapclient": ("ingest/imap",),
     "jinja2": ("triage/replies.py",),
+    "jwt": ("ingest/service_account.py",),
     "mailparser": ("ingest/",),
     "oauthlib": ("ingest/oauth.py",),
     "pandas": ("models/", "store/"),
@@ -34,8 +35,8 @@ OWNERS = {
     "typer": ("review/", "models/commands.py"),
 }
 HEAVY = (
-    "alembic", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow", "requests", "scipy",
-    "sklearn", "spacy",
+    "alembic", "cryptography", "jwt", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow",
+    "requests", "scipy", "sklearn", "spacy",
 )  # fmt: skip
 
 

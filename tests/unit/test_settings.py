@@ -82,7 +82,9 @@ def test_sources_in_the_environment_are_separated_by_blanks(
         ("batch_size = ", ["is not TOML"]),
         ("[watch]\nidle_renew = 1700", ["watch.idle_renew", "540"]),
         (OAUTH + "flow = 'refresh_token'\ntoken = 'x'", ["oauth.token", "refresh_token_file"]),
-        (OAUTH + "flow = 'client_credentials'", ["oauth", "use refresh_token"]),
+        (OAUTH + "flow = 'client_credentials'", ["oauth", "use service_account"]),
+        (OAUTH + "flow = 'service_account'", ["oauth", "needs key_file"]),
+        (OAUTH.replace("client_id = 'x'", "flow = 'refresh_token'"), ["oauth", "needs client_id"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(
