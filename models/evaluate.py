@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -10,29 +9,26 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from models.answers import answer
+from models.answers import answer, weigh_up
 from models.corpus import Corpus
-from models.decisions import Decisions
+from models.decisions import Decision, Decisions
+from models.evidence import gather
+from models.features import Floats
 from models.frames import confusion, requests_frame
-from models.heads import Scores, score
-from models.measures import Report, measure
+from models.heads import MARKS, Scores, score
+from models.predictions import Evaluation, Likely, Requests, reports_of, write_predictions
 from models.train import Lesson, blocks_of, learn_decisions, learn_heads
 from models.views import View
-from triage.records import Request, request_fields
+
+__all__ = ["Evaluation", "leave_one_file_out", "steps", "write_frames", "write_predictions"]
 
 #: One worker for each core that the evaluation may use.
 WORKERS: Final = 2
 
+#: Codes less likely than this are not kept with the predictions.
+_LEAST: Final = 0.01
+
 Progress = Callable[[str], None]
-Requests = tuple[Request, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What each file's messages were read as, and how well; ``reports`` ends with "pooled"."""
-
-    predicted: Mapping[str, Mapping[str, Requests]]  # file to message id to requests
-    reports: Mapping[str, Report]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +56,51 @@ def leave_one_file_out(
     lesson = Lesson(corpus.examples, tuple(views), corpus.sentences)
     scored = dict(_run(_tasks(corpus), lesson, seed, tell))
     blocks = blocks_of(corpus.files)
-    predicted = {}
+    predicted: dict[str, dict[str, Requests]] = {file: {} for file in corpus.files}
+    likely: dict[str, dict[str, tuple[Likely, ...]]] = {file: {} for file in corpus.files}
     for number, block in enumerate(blocks):
         decisions = _decisions_without(number, blocks, scored, lesson, seed)
         for file in block:
             tell(f"reading {file}")
             part = lesson.only((file,))
-            answers = answer(decisions, part.views, scored[file,][0], "left-out")
-            predicted[file] = {
-                example.id: requests
-                for example, requests in zip(part.examples, answers, strict=True)
-            }
-    in_order = {file: predicted[file] for file in corpus.files}
-    return Evaluation(in_order, _reports(corpus, in_order))
+            scores = scored[file,][0]
+            keys = [example.id for example in part.examples]
+            answers = answer(decisions, part.views, scores, "left-out")
+            predicted[file] = dict(zip(keys, answers, strict=True))
+            likely[file] = dict(
+                zip(keys, probabilities(decisions, part.views, scores), strict=True)
+            )
+    about = {"data": corpus.digest, "seed": seed}
+    return Evaluation(predicted, reports_of(corpus, predicted), likely, about)
+
+
+def probabilities(
+    decisions: Decisions, views: Sequence[View], scores: Scores
+) -> list[tuple[Likely, ...]]:
+    """How likely each code of each field is, for every request of every view."""
+    found = weigh_up(decisions, gather(views, scores))
+    single = {
+        "kind": (decisions.kind, found.kind),
+        "client_notification": (decisions.told, found.told),
+        "session_stage": (decisions.stage, found.stage),
+        **{name: (decisions.flags[name], values) for name, values in found.flags.items()},
+    }
+    rows = iter(range(len(found.kind)))
+    return [tuple(_likely(next(rows), single, found.codes) for _ in v.groups) for v in views]
+
+
+def _likely(
+    row: int, single: Mapping[str, tuple[Decision, Floats]], codes: Mapping[str, Floats]
+) -> Likely:
+    by_field: dict[str, dict[str, float]] = {
+        name: dict(zip(decision.labels, map(float, values[row].round(4)), strict=True))
+        for name, (decision, values) in single.items()
+    }
+    for name, values in codes.items():
+        named = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
+        by_code = zip(named, map(float, values[row].round(4)), strict=True)
+        by_field[name] = {code: sure for code, sure in by_code if sure >= _LEAST}
+    return by_field
 
 
 def _tasks(corpus: Corpus) -> list[_Task]:
@@ -124,19 +152,6 @@ def _carry_out(task: _Task, seed: int) -> list[Scores]:
     return [score(heads, lesson.only(files).views) for files in task.scored]
 
 
-def _reports(corpus: Corpus, predicted: Mapping[str, Mapping[str, Requests]]) -> dict[str, Report]:
-    gold = {file: [e for e in corpus.examples if e.file == file] for file in corpus.files}
-    reports = {
-        file: measure([e.requests for e in gold[file]], [predicted[file][e.id] for e in gold[file]])
-        for file in corpus.files
-    }
-    everything = [e for file in corpus.files for e in gold[file]]
-    reports["pooled"] = measure(
-        [e.requests for e in everything], [predicted[e.file][e.id] for e in everything]
-    )
-    return reports
-
-
 def write_frames(evaluation: Evaluation, corpus: Corpus, folder: Path) -> None:
     """``requests.csv``, a row for each request beside its label, and who was taken for what."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,18 +159,3 @@ def write_frames(evaluation: Evaluation, corpus: Corpus, folder: Path) -> None:
     frame.to_csv(folder / "requests.csv", index=False)
     for field in ("kind", "client_notification", "risk"):
         confusion(frame, field).to_csv(folder / f"confusion_{field}.csv")
-
-
-def write_predictions(evaluation: Evaluation, folder: Path) -> None:
-    """One file of predictions per corpus file, in the form of the corpora, with confidences."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, messages in evaluation.predicted.items():
-        lines = [
-            json.dumps({"id": key, "requests": [_as_json(r) for r in requests]}, ensure_ascii=False)
-            for key, requests in messages.items()
-        ]
-        (folder / f"{file}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _as_json(request: Request) -> dict[str, object]:
-    return {**request_fields(request), "confidence": request.confidence}
