@@ -1,34 +1,54 @@
 """Memory: the schema, one deep Store, and the migrations."""
 
 from store.batch import Batch
-from store.errors import LeaseHeldError, LeaseLostError, StoreError
+from store.errors import (
+    AlreadyOutError,
+    ConflictError,
+    LeaseHeldError,
+    LeaseLostError,
+    RefusedError,
+    StoreError,
+)
 from store.leases import Lease
+from store.outbox import Later, Left, OutboxCounts, OutboxRow, Settled, Stuck
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
 from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
 from store.registry_queries import registry_queries
 from store.runs import Counts, Run, Tally
 from store.store import Store, open_store
+from store.verdicts import StoredVerdict, Undone
 from triage.records import Outcome
 
 __all__ = [
+    "AlreadyOutError",
     "Batch",
     "CaseRow",
     "CaseStory",
+    "ConflictError",
     "Counts",
     "ImportReport",
+    "Later",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",
+    "Left",
+    "OutboxCounts",
+    "OutboxRow",
     "Outcome",
     "Quarantined",
+    "RefusedError",
     "Rejection",
     "Run",
+    "Settled",
     "Store",
     "StoreError",
     "StoredDecision",
     "StoredMessage",
+    "StoredVerdict",
+    "Stuck",
     "Tally",
+    "Undone",
     "open_store",
     "read_registry_file",
     "registry_queries",

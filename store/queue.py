@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from store.audit import AuditEvent, event_from
 from store.conversations import asks_of
+from store.outgoing_schema import marks
 from store.rows import AT_ONCE
 from store.schema import AnyRow, audit, cases, decisions, folders, messages, quarantine, raws
 from store.values import decision_from, email_from, proposals_from, request_from
@@ -43,6 +44,8 @@ class CaseRow:
     proposals: tuple[Proposal, ...]
     message_ids: tuple[str, ...]
     sender_is: str = ""  # how the last sender stands to the session, as in ``CaseFacts``
+    assignee: str = ""
+    snoozed_until: datetime | None = None  # None again as soon as a new decision is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,12 @@ def case_rows(connection: Connection, query: Select[Any]) -> list[CaseRow]:
 def cases_query(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Cases with their last decision, the most pressing first."""
     return (
-        select(cases, decisions.c.request, decisions.c.facts, decisions.c.decision)
+        select(
+            cases, decisions.c.request, decisions.c.facts, decisions.c.decision,
+            marks.c.assignee, marks.c.snoozed_until, marks.c.snoozed_at_decision,
+        )
         .join_from(cases, decisions, decisions.c.id == cases.c.decision_id)
+        .join(marks, marks.c.case_id == cases.c.id, isouter=True)
         .where(*conditions)
         .order_by(
             cases.c.safeguarding.desc(),
@@ -113,7 +120,7 @@ def cases_query(*conditions: ColumnElement[bool]) -> Select[Any]:
             cases.c.deadline,
             cases.c.id,
         )
-    )
+    )  # fmt: skip
 
 
 def queue_conditions(
@@ -152,6 +159,8 @@ def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
         proposals=proposals_from(row.facts),
         message_ids=tuple(message_ids),
         sender_is=row.facts.get("sender_is", ""),
+        assignee=row.assignee or "",
+        snoozed_until=row.snoozed_until if row.snoozed_at_decision == row.decision_id else None,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from store.directory import sessions_as_of
+from store.outbox import OutboxCounts, outbox_counts
 from store.queue import OURS
 from store.schema import (
     HEAD,
@@ -67,6 +68,7 @@ class Counts:
     last_success_at: datetime | None
     registry_imported_at: datetime | None
     sessions_imported_at: datetime | None
+    outbox: OutboxCounts
 
 
 def run_from(row: AnyRow) -> Run:
@@ -98,4 +100,5 @@ def counts(connection: Connection) -> Counts:
         last_success_at=connection.scalar(done),
         registry_imported_at=connection.scalar(imported),
         sessions_imported_at=connection.scalar(sessions_as_of()),
+        outbox=outbox_counts(connection),
     )

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from sqlalchemy import func, insert, select, update
 
 from store import leases
+from store.acts import Acts
 from store.audit import first_broken
 from store.batch import Batch, take_turn
 from store.database import Database, insert_new, migrated, open_database
@@ -71,11 +72,11 @@ def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
     return Store(database)
 
 
-class Store:
+class Store(Acts):
     """Every question to the database and every change of it; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._shelf = Shelf()
 
     def __enter__(self) -> Self:

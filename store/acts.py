@@ -1,0 +1,112 @@
+"""What the store does for people's decisions, and for what leaves the system because of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from store import leases, outbox, verdicts
+from store.database import Database
+from store.outbox import OutboxRow, Sending
+from store.verdicts import Change, StoredVerdict, Undone
+from triage.labels import State
+from triage.records import CaseFacts, Decision, Request
+from triage.verdicts import Channel, Outgoing, Verdict
+
+
+class Acts:
+    """What ``Store`` does for people and for deliveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def act(
+        self,
+        verdict: Verdict,
+        *,
+        version: int,
+        state: State | None,
+        request: Request | None,
+        decision: Decision | None,
+        outgoing: Sequence[Outgoing],
+        now: datetime,
+        facts: CaseFacts | None = None,
+    ) -> int:
+        """Store a person's verdict and all that follows from it, or nothing; the new version.
+
+        What is None stays as it is; *facts* are given where a correction changed whom the case is
+        about. The same verdict on the same *version* twice (a double click) is stored once.
+        "assign" takes ``assignee`` from the verdict's details, "snooze" an ISO time ``until``.
+
+        Raises:
+            ConflictError: The case is no longer at *version*; it names who came first.
+            AlreadyOutError: Some of *outgoing* is on its way or has left already.
+            RefusedError: There is no such case.
+
+        """
+        change = Change(state, request, decision, facts)
+        with self._database.writing() as connection:
+            return verdicts.act(connection, verdict, change, outgoing, version=version, now=now)
+
+    def undo(self, case_id: int, by: str, now: datetime) -> Undone:
+        """Take the last verdict about a case back, with all that it was to send.
+
+        Raises:
+            RefusedError: Nothing to take back, or some of it has left, or its time has come.
+
+        """
+        with self._database.writing() as connection:
+            return verdicts.undo(connection, case_id, by, now)
+
+    def verdicts(
+        self,
+        since: datetime | None = None,
+        *,
+        case_id: int | None = None,
+        include_undone: bool = False,
+    ) -> list[StoredVerdict]:
+        """What people decided, from *since* on, in order; for learning and for a case's history."""
+        with self._database.reading() as connection:
+            return verdicts.stored_verdicts(
+                connection, since=since, case_id=case_id, include_undone=include_undone
+            )
+
+    def outbox(
+        self,
+        state: str | Collection[str] | None = None,
+        *,
+        channel: Channel | None = None,
+        case_id: int | None = None,
+        ids: Collection[int] | None = None,
+        limit: int | None = None,
+    ) -> list[OutboxRow]:
+        """What is to leave or has left, oldest first."""
+        states = (state,) if isinstance(state, str) else state or ()
+        with self._database.reading() as connection:
+            return outbox.outbox_rows(
+                connection, states=states, channel=channel, case_id=case_id, ids=ids, limit=limit
+            )
+
+    def settle_by_hand(
+        self, ids: Collection[int], by: str, now: datetime, *, has_left: bool
+    ) -> list[OutboxRow]:
+        """A person's word on dead and uncertain rows: they have left, or are to be tried again.
+
+        Raises:
+            RefusedError: One of them is not there, or needs no word.
+
+        """
+        with self._database.writing() as connection:
+            return outbox.settle_by_hand(connection, ids, by, now, has_left=has_left)
+
+    @contextmanager
+    def sending(self, channel: Channel, owner: str, ttl: timedelta) -> Iterator[Sending]:
+        """The right to send what waits for *channel*, one deliverer at a time.
+
+        Raises:
+            LeaseHeldError: Another deliverer is at work on this channel.
+
+        """
+        with leases.take(self._database, f"outbox {channel}", owner, ttl) as lease:
+            yield Sending(self._database, lease, channel)

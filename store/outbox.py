@@ -1,0 +1,303 @@
+"""The outbox: what is to leave the system, exactly once, and how it went.
+
+A row is taken under a lease whose token goes into the row, and is ``sending`` on disk before
+anything is sent. A row found ``sending`` by the next holder of the lease was interrupted in
+mid-flight; what that means is for its channel to say, and only there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from store.database import Database
+from store.errors import AlreadyOutError, LeaseLostError, RefusedError
+from store.leases import Lease
+from store.outgoing_schema import outbox, verdicts
+from store.schema import AnyRow
+from store.writing import Turn
+from triage.verdicts import Channel, Outgoing
+
+OutboxState = Literal["waiting", "sending", "sent", "dead", "uncertain", "taken_back"]
+#: A person must say what becomes of these: nothing more happens to them by itself.
+STUCK: Final = ("dead", "uncertain")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Something that is to leave, or has left.
+
+    ``note`` says how the last attempt went, in codes. ``message_id`` is that of a mail, complete
+    from its first attempt on.
+    """
+
+    id: int
+    key: str
+    case_id: int
+    verdict_id: int
+    channel: Channel
+    action: str
+    session_id: str | None
+    payload: Mapping[str, Any]
+    message_id: str
+    created_at: datetime
+    not_before: datetime
+    state: OutboxState
+    due_at: datetime
+    attempts: int
+    note: str
+    changed_at: datetime
+
+
+def enqueue(
+    connection: Connection,
+    outgoing: Sequence[Outgoing],
+    verdict_id: int,
+    case_id: int,
+    now: datetime,
+) -> None:
+    """Put *outgoing* into the outbox; raises where one of them is on its way or has left."""
+    _refuse_doubles(connection, outgoing)
+    rows = [
+        {
+            "key": item.key,
+            "verdict_id": verdict_id,
+            "case_id": case_id,
+            "channel": item.channel,
+            "action": item.action,
+            "session_id": item.session_id,
+            "payload": dict(item.payload),
+            # The part of the Message-ID that is ours alone; the sender's domain is not known here.
+            "message_id": "" if item.channel == "platform" else secrets.token_hex(16),
+            "created_at": now,
+            "not_before": item.not_before,
+            "state": "waiting",
+            "due_at": item.not_before,
+            "attempts": 0,
+            "token": 0,
+            "note": "",
+            "changed_at": now,
+        }
+        for item in outgoing
+    ]
+    if rows:
+        connection.execute(insert(outbox), rows)
+
+
+def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+    found: dict[str, AnyRow] = {}
+    for item in outgoing:
+        same: ColumnElement[bool] = outbox.c.key == item.key
+        if item.channel == "platform" and item.session_id is not None:
+            same |= (
+                (outbox.c.channel == "platform")
+                & (outbox.c.session_id == item.session_id)
+                & (outbox.c.action == item.action)
+            )
+        row = connection.execute(
+            select(outbox.c.case_id, outbox.c.action, outbox.c.state, verdicts.c.by, verdicts.c.at)
+            .join_from(outbox, verdicts)
+            .where(same, outbox.c.state != "taken_back")
+            .limit(1)
+        ).one_or_none()
+        if row is not None:
+            found[item.key] = row
+    if found:
+        row = next(iter(found.values()))
+        how = "has left" if row.state == "sent" else "is on its way"
+        raise AlreadyOutError(
+            f"{row.action} {how} already: case {row.case_id}, {row.by}, "
+            f"{row.at:%Y-%m-%d %H:%M} UTC",
+            tuple(found),
+        )
+
+
+def take_back(connection: Connection, verdict_id: int, now: datetime) -> list[str]:
+    """Take back all that a verdict put here; raises where some of it has begun to leave."""
+    rows = connection.execute(select(outbox).where(outbox.c.verdict_id == verdict_id)).all()
+    for row in rows:
+        if row.state != "waiting" or row.attempts or row.not_before <= now:
+            raise RefusedError(
+                f"too late to undo: {row.action} "
+                + ("has left" if row.state == "sent" else "has begun to leave")
+            )
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.verdict_id == verdict_id)
+        .values(state="taken_back", changed_at=now)
+    )
+    return [row.key for row in rows]
+
+
+def outbox_rows(
+    connection: Connection,
+    *,
+    states: Collection[str] = (),
+    channel: Channel | None = None,
+    case_id: int | None = None,
+    ids: Collection[int] | None = None,
+    limit: int | None = None,
+) -> list[OutboxRow]:
+    """Rows of the outbox, oldest first; all where nothing is asked for."""
+    query = select(outbox).order_by(outbox.c.id).limit(limit)
+    if states:
+        query = query.where(outbox.c.state.in_(states))
+    if channel is not None:
+        query = query.where(outbox.c.channel == channel)
+    if case_id is not None:
+        query = query.where(outbox.c.case_id == case_id)
+    if ids is not None:
+        query = query.where(outbox.c.id.in_(ids))
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _row(row: AnyRow) -> OutboxRow:
+    return OutboxRow(**{name: getattr(row, name) for name in OutboxRow.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """It is where it was to go, or a person says so."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It did not go; to be tried again from then on."""
+
+    note: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """It will not be tried again by itself: refused for good, or perhaps gone ("uncertain")."""
+
+    note: str
+    state: Literal["dead", "uncertain"] = "dead"
+
+
+Settled = Left | Later | Stuck
+
+
+class Sending:
+    """What waits for one channel, under a lease; whoever lost that can change nothing."""
+
+    def __init__(self, database: Database, lease: Lease, channel: Channel) -> None:
+        self._database, self._lease, self._channel = database, lease, channel
+
+    def interrupted(self) -> list[OutboxRow]:
+        """Rows that an earlier deliverer began to send and never told the end of."""
+        query = select(outbox).where(
+            outbox.c.channel == self._channel,
+            outbox.c.state == "sending",
+            outbox.c.token < self._lease.token,
+        )
+        with self._database.writing() as connection:
+            self._lease.hold(connection)
+            return [_row(row) for row in connection.execute(query.order_by(outbox.c.id))]
+
+    def take(self, now: datetime, *, domain: str = "") -> OutboxRow | None:
+        """The next row that is due, ``sending`` on disk from here on; None where nothing is.
+
+        With a *domain* a mail's Message-ID is made complete, for good.
+        """
+        query = (
+            select(outbox)
+            .where(outbox.c.channel == self._channel)
+            .where(outbox.c.state == "waiting", outbox.c.due_at <= now)
+            .order_by(outbox.c.due_at, outbox.c.id)
+            .limit(1)
+            .with_for_update()
+        )
+        with self._database.writing() as connection:
+            self._lease.hold(connection)
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            values: dict[str, Any] = {
+                "state": "sending",
+                "attempts": row.attempts + 1,
+                "token": self._lease.token,
+                "changed_at": now,
+            }
+            if domain and "@" not in row.message_id:
+                values["message_id"] = f"<{row.message_id}@{domain}>"
+            connection.execute(update(outbox).where(outbox.c.id == row.id).values(**values))
+            return _row(connection.execute(select(outbox).where(outbox.c.id == row.id)).one())
+
+    def settle(self, row: OutboxRow, outcome: Settled, now: datetime) -> None:
+        """Tell how sending *row* ended.
+
+        Raises:
+            LeaseLostError: Another deliverer has taken over; the row is its business now.
+
+        """
+        with self._database.writing() as connection:
+            self._lease.hold(connection)
+            _settle(connection, self._lease.token, row.id, outcome, now)
+
+
+def _settle(
+    connection: Connection, token: int, row_id: int, outcome: Settled, now: datetime
+) -> None:
+    row = connection.execute(select(outbox).where(outbox.c.id == row_id)).one()
+    if row.state != "sending" or row.token > token:
+        raise LeaseLostError("what was being sent was taken over by another run")
+    values: dict[str, Any] = {"note": outcome.note, "changed_at": now}
+    match outcome:
+        case Left():
+            values["state"] = "sent"
+        case Later():
+            values |= {"state": "waiting", "due_at": outcome.at}
+        case Stuck():
+            values["state"] = outcome.state
+    connection.execute(update(outbox).where(outbox.c.id == row_id).values(**values))
+    if not isinstance(outcome, Later):
+        turn = Turn(connection, "deliver", now)
+        turn.tell(values["state"], row.case_id, outbox_id=row.id, key=row.key, why=outcome.note)
+        turn.end()
+
+
+def settle_by_hand(
+    connection: Connection, ids: Collection[int], by: str, now: datetime, *, has_left: bool
+) -> list[OutboxRow]:
+    """A person's word on rows that are stuck: they have left, or are to be tried again."""
+    found = outbox_rows(connection, ids=ids)
+    if missing := sorted(set(ids) - {row.id for row in found}):
+        raise RefusedError(f"there is no {missing[0]} in the outbox")
+    for row in found:
+        if row.state not in STUCK:
+            raise RefusedError(f"{row.id} is {row.state}; only dead and uncertain ones need a word")
+    turn = Turn(connection, by, now)
+    values: dict[str, Any] = {"state": "sent", "note": "by hand", "changed_at": now}
+    if not has_left:
+        values = {"state": "waiting", "due_at": now, "attempts": 0, "changed_at": now}
+    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))
+    for row in found:
+        told = "sent" if has_left else "retried"
+        turn.tell(told, row.case_id, outbox_id=row.id, key=row.key, was=row.state)
+    turn.end()
+    return outbox_rows(connection, ids=ids)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """What operations watch of the outbox."""
+
+    by_state: Mapping[str, int]
+    overdue_since: datetime | None  # since when the longest-waiting one has been due
+
+
+def outbox_counts(connection: Connection) -> OutboxCounts:
+    by_state = connection.execute(
+        select(outbox.c.state, func.count()).group_by(outbox.c.state)
+    ).all()
+    oldest = select(func.min(outbox.c.not_before)).where(outbox.c.state.in_(("waiting", "sending")))
+    return OutboxCounts({row[0]: row[1] for row in by_state}, connection.scalar(oldest))
