@@ -49,8 +49,8 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 #: What an error code means, and what to do (RFC 6749 5.2, OpenID Connect Core 3.1.2.6).
 _GRANT_IS_DEAD = (
-    "the refresh token is refused: expired, revoked, or of another client; sign in again and put "
-    "the new one into {refresh_token_file}"
+    "the refresh token is refused: expired, revoked, or of another client; sign in again "
+    "(fit-triage sign-in), which renews {refresh_token_file}"
 )
 _CLIENT_IS_REFUSED = (
     "client id or secret are refused; has the secret expired? Make a new one and put it into "
@@ -103,7 +103,7 @@ class TokenSource:
     """
 
     def __init__(self, oauth: OAuth, clock: Callable[[], float] = time.time) -> None:
-        _check_address(oauth)
+        check_address(oauth)
         if oauth.flow == "service_account":
             service_key(_needed(oauth.key_file, "the flow service_account needs a key_file"))
         self._oauth = oauth
@@ -154,23 +154,12 @@ class TokenSource:
                 return
             with file.room() as room:
                 if not usable:
-                    grant = self._next(grant, _ask(self._oauth, grant.refresh_token))
+                    answer = _ask(self._oauth, grant.refresh_token)
+                    grant = answer.following(grant, self._clock())
                 self._unsaved = grant
                 room.save(grant)
                 self._unsaved = None
         self._keep(grant.access_token, grant.renew_at, issued=True)
-
-    def _next(self, grant: Grant, answer: _Answer) -> Grant:
-        now = self._clock()
-        rotated = answer.refresh_token not in {"", grant.refresh_token}
-        ends_at = now + answer.refresh_ends_in_s if answer.refresh_ends_in_s else 0.0
-        return Grant(
-            refresh_token=answer.refresh_token or grant.refresh_token,
-            access_token=answer.access_token,
-            renew_at=now + answer.usable_s,
-            given_at=now if rotated else grant.given_at,
-            ends_at=ends_at or (0.0 if rotated else grant.ends_at),
-        )
 
     def _keep(self, token: str, renew_at: float, *, issued: bool) -> None:
         self._access_token, self._renew_at = token, renew_at
@@ -201,11 +190,25 @@ def refresh_token_ends_at(oauth: OAuth, lifetime_s: float | None) -> float | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What a provider gave: an access token, for how long, and perhaps a new refresh token."""
+
     access_token: str = field(repr=False)
     usable_s: float
     refresh_token: str = field(default="", repr=False)
     refresh_ends_in_s: float = 0
+
+    def following(self, grant: Grant, now: float) -> Grant:
+        """What is to be kept once this answer has come in place of *grant*."""
+        rotated = self.refresh_token not in {"", grant.refresh_token}
+        ends_at = now + self.refresh_ends_in_s if self.refresh_ends_in_s else 0.0
+        return Grant(
+            refresh_token=self.refresh_token or grant.refresh_token,
+            access_token=self.access_token,
+            renew_at=now + self.usable_s,
+            given_at=now if rotated else grant.given_at,
+            ends_at=ends_at or (0.0 if rotated else grant.ends_at),
+        )
 
 
 def _needed(file: Path | None, otherwise: str) -> Path:
@@ -214,7 +217,8 @@ def _needed(file: Path | None, otherwise: str) -> Path:
     return file
 
 
-def _check_address(oauth: OAuth) -> None:
+def check_address(oauth: OAuth) -> None:
+    """Raise ``SourceSpecError`` where secrets must not be sent to ``token_url``."""
     url = urlsplit(oauth.token_url)
     loopback = oauth.allow_loopback_http and url.hostname in _LOOPBACK
     if url.scheme != "https" and not (url.scheme == "http" and loopback):
@@ -223,9 +227,13 @@ def _check_address(oauth: OAuth) -> None:
         raise SourceSpecError("token_url must name a host, and no user or password")
 
 
-def _ask(oauth: OAuth, refresh_token: str) -> _Answer:
+def _ask(oauth: OAuth, refresh_token: str) -> Answer:
     """Ask the provider for an access token, once."""
-    status, text = _post(oauth, _request_body(oauth, refresh_token))
+    return granted(oauth, *post(oauth, _request_body(oauth, refresh_token)))
+
+
+def granted(oauth: OAuth, status: int, text: str) -> Answer:
+    """The tokens in what the provider answered; raises as ``TokenSource`` does where are none."""
     if status in _BUSY or status >= 500:
         raise SourceError(f"{_who(oauth)} is not able to give a token now (HTTP {status})")
     if 300 <= status < 400:
@@ -246,13 +254,18 @@ def _request_body(oauth: OAuth, refresh_token: str) -> str:
     from oauthlib.oauth2 import BackendApplicationClient
 
     client = BackendApplicationClient(oauth.client_id)
-    identity: dict[str, Any] = {"include_client_id": True, "scope": oauth.scope or None}
-    if oauth.client_secret_file is not None:
-        identity["client_secret"] = _secret(oauth.client_secret_file)
+    identity = {**identified(oauth), "scope": oauth.scope or None}
     if oauth.flow == "client_credentials":
         return str(client.prepare_request_body(**identity))
     identity["client_id"] = oauth.client_id
     return str(client.prepare_refresh_body(refresh_token=refresh_token, **identity))
+
+
+def identified(oauth: OAuth) -> dict[str, Any]:
+    """By what oauthlib makes a request say who asks."""
+    if oauth.client_secret_file is None:
+        return {"include_client_id": True}
+    return {"include_client_id": True, "client_secret": _secret(oauth.client_secret_file)}
 
 
 def _secret(file: Path) -> str:
@@ -263,8 +276,8 @@ def _secret(file: Path) -> str:
         raise SourceSpecError(f"client secret file {file}: {why}") from None
 
 
-def _post(oauth: OAuth, body: str) -> tuple[int, str]:
-    """The provider's answer: HTTP status and at most so much of the body as a token may take."""
+def post(oauth: OAuth, body: str) -> tuple[int, str]:
+    """What ``token_url`` answers to *body*: the HTTP status, and no more than tokens may take."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -306,7 +319,7 @@ def _unreachable(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _parsed(oauth: OAuth, text: str) -> _Answer | SourceError:
+def _parsed(oauth: OAuth, text: str) -> Answer | SourceError:
     from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 
     client = BackendApplicationClient(oauth.client_id)
@@ -320,7 +333,7 @@ def _parsed(oauth: OAuth, text: str) -> _Answer | SourceError:
     return _failure(oauth, code, text)
 
 
-def _answer(oauth: OAuth, given: Mapping[str, Any]) -> _Answer | SourceError:
+def _answer(oauth: OAuth, given: Mapping[str, Any]) -> Answer | SourceError:
     token, refresh_token = given["access_token"], given.get("refresh_token") or ""
     if not all(re.fullmatch(r"[\x21-\x7e]*", each) for each in (token, refresh_token)) or not token:
         return SourceError(f"{_who(oauth)} gives something that is no token")
@@ -328,7 +341,7 @@ def _answer(oauth: OAuth, given: Mapping[str, Any]) -> _Answer | SourceError:
         return SourceError(f"{_who(oauth)} gives a token that is no bearer token")
     life = float(given.get("expires_in") or _LIFE_IF_UNTOLD_S)
     ends_in = float(given.get("refresh_token_expires_in") or 0)
-    return _Answer(token, life - min(_EARLY_S, life * _EARLY_PART), refresh_token, ends_in)
+    return Answer(token, life - min(_EARLY_S, life * _EARLY_PART), refresh_token, ends_in)
 
 
 def _failure(oauth: OAuth, code: str, text: str) -> SourceError:

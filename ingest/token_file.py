@@ -133,7 +133,7 @@ class Room:
     def claim(self) -> None:
         os.fchmod(self._handle, 0o600)
         if os.geteuid() == 0:  # an administrator's try must not lock the service out
-            owner = self._path.stat()
+            owner = (self._path if self._path.exists() else self._path.parent).stat()
             os.fchown(self._handle, owner.st_uid, owner.st_gid)
         os.posix_fallocate(self._handle, 0, _ROOM)
 

@@ -33,6 +33,7 @@ from review.desk import (
     store_of,
 )
 from review.operations import check, health, quarantine_app, registry_app
+from review.signing_in import sign_in
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
 from store import StoreError, open_store
@@ -49,6 +50,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
 app.command()(attachment)
 app.command()(watch)
+app.command("sign-in")(sign_in)
 app.command()(health)
 app.command()(check)
 

@@ -26,6 +26,7 @@ from services.token_server import TokenServer, token_server
 
 from ingest.imap_login import log_in
 from ingest.oauth import OAuth, TokenSource, token_source
+from ingest.signing_in import come_back, invitation, visit, wait_for_person
 from ingest.sources import (
     Access,
     LoginRefusedError,
@@ -650,6 +651,111 @@ def test_a_run_with_a_service_account_needs_no_client_id_and_keeps_no_token(
     for secret in [*tokens.issued, key_pair[0].splitlines()[3]]:
         assert secret not in done.stdout + done.stderr + open_to_all.stderr
         assert secret.encode() not in kept
+
+
+# Signing in
+
+
+@pytest.fixture
+def signing_in(grant: OAuth, tokens: TokenServer) -> OAuth:
+    """As *grant*, with no token yet."""
+    assert grant.refresh_token_file
+    grant.refresh_token_file.unlink()
+    tokens.person.clear()
+    tokens.device_code = ""
+    return grant
+
+
+def test_a_person_signs_in_by_a_code_typed_elsewhere(
+    box: Mailbox, tokens: TokenServer, signing_in: OAuth
+) -> None:
+    pauses: list[float] = []
+    invited = invitation(signing_in, tokens.url.replace("/token", "/devicecode"))
+    tokens.person += ["authorization_pending", "slow_down", "authorization_pending"]
+
+    wait_for_person(signing_in, invited, pauses.append)
+
+    assert (invited.page, invited.code) == ("https://sign-in.example/device", "WDJB-MJHT")
+    assert pauses == [0.01, 0.01, 5.01, 5.01]
+    assert stat.S_IMODE(signing_in.refresh_token_file.stat().st_mode) == 0o600
+    assert count(box, TokenSource(signing_in)) == 3
+    assert [asked["grant_type"].rpartition(":")[2] for asked in tokens.asked] == ["device_code"] * 4
+    assert tokens.device_code not in repr(invited)
+
+
+@pytest.mark.parametrize("heard", ["access_denied", "expired_token"])
+def test_a_person_who_does_not_sign_in_leaves_no_file(
+    tokens: TokenServer, signing_in: OAuth, heard: str
+) -> None:
+    invited = invitation(signing_in, tokens.url.replace("/token", "/devicecode"))
+    tokens.person += ["authorization_pending", heard]
+
+    with pytest.raises(LoginRefusedError, match="nobody signed in"):
+        wait_for_person(signing_in, invited, lambda _: None)
+
+    assert not signing_in.refresh_token_file.exists()
+
+
+def test_a_person_is_asked_only_where_their_token_can_be_kept(
+    tokens: TokenServer, signing_in: OAuth
+) -> None:
+    signing_in.refresh_token_file.with_name(".refresh.new").mkdir()
+
+    with pytest.raises(SourceError, match="cannot be replaced"):
+        invitation(signing_in, tokens.url.replace("/token", "/devicecode"))
+    with pytest.raises(SourceError, match="cannot be replaced"):
+        visit(signing_in, "https://sign-in.example/", "somebody")
+
+    assert tokens.device_code == ""
+
+
+def test_a_person_signs_in_by_a_browser_elsewhere_and_pastes_its_answer(
+    box: Mailbox, tokens: TokenServer, signing_in: OAuth
+) -> None:
+    visited = visit(signing_in, "https://sign-in.example/", "support@clinic.example")
+    answer = tokens.agree(visited.address)
+
+    come_back(signing_in, visited, f" {answer}\n")
+
+    assert "login_hint=support%40clinic.example" in visited.address
+    assert count(box, TokenSource(signing_in)) == 3
+
+
+def test_an_answer_that_is_not_this_persons_is_not_taken(
+    tokens: TokenServer, signing_in: OAuth
+) -> None:
+    visited = visit(signing_in, "https://sign-in.example/", "somebody")
+    other = visit(signing_in, "https://sign-in.example/", "somebody")
+    answer = tokens.agree(visited.address)
+
+    for wrong in ("", "hello", tokens.agree(other.address)):
+        with pytest.raises(SourceSpecError, match="does not answer this sign-in"):
+            come_back(signing_in, visited, wrong)
+    with pytest.raises(LoginRefusedError, match="told no"):
+        come_back(signing_in, visited, f"http://127.0.0.1/?error=x&state={visited.state}")
+    with pytest.raises(LoginRefusedError) as caught:
+        come_back(signing_in, replace(visited, verifier="x" * 43), answer)
+
+    assert "canary" not in str(caught.value)
+    assert not signing_in.refresh_token_file.exists()
+
+
+def test_signing_in_by_command_opens_the_mailbox(
+    box: Mailbox, tokens: TokenServer, signing_in: OAuth, tmp_path: Path
+) -> None:
+    command = [FIT_TRIAGE, "--config", configured(tmp_path, box, signing_in)]
+    at = ["--device", tokens.url.replace("/token", "/devicecode")]
+
+    nowhere = subprocess.run([*command, "sign-in", "imap://x"], capture_output=True, check=False)
+    signed = subprocess.run([*command, "sign-in", *at], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "run"], capture_output=True, text=True, check=False)
+
+    assert nowhere.returncode == 2
+    assert signed.returncode == 0, signed.stderr
+    assert "Open https://sign-in.example/device anywhere, type WDJB-MJHT" in signed.stdout
+    assert "fetched 3" in done.stdout, done.stderr
+    for secret in tokens.issued:
+        assert secret not in signed.stdout + signed.stderr
 
 
 # As operations use it

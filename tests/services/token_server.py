@@ -6,7 +6,9 @@ came of it, and access tokens end. What it has been asked is remembered, to be l
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import itertools
 import json
 import secrets
@@ -16,10 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _NUMBERS = itertools.count(1)
 
@@ -44,6 +47,9 @@ class TokenServer:
     service_accounts: dict[str, str] = field(default_factory=dict)  # address: public key, PEM
     delegated: set[tuple[str, str]] = field(default_factory=set)  # (account's address, scope)
     signed: list[dict[str, Any]] = field(default_factory=list)  # claims and header believed
+    person: list[str] = field(default_factory=list)  # what the device flow hears before a yes
+    device_code: str = ""
+    _visits: dict[str, dict[str, str]] = field(default_factory=dict)
     _access: dict[str, float] = field(default_factory=dict)
     _refresh: set[str] = field(default_factory=set)
     _spent: set[str] = field(default_factory=set)
@@ -84,12 +90,27 @@ class TokenServer:
         ):
             return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: canary"}
         given: dict[str, Any] = {"token_type": "Bearer", "access_token": self._new("access")}
-        if asked.get("grant_type") == "refresh_token":
-            if not self._renew(asked.get("refresh_token", ""), given):
-                return 400, {"error": "invalid_grant", "error_description": "AADSTS70008: canary"}
-        elif asked.get("grant_type") != "client_credentials":
-            return 400, {"error": "unsupported_grant_type"}
+        refusal = self._refusal(asked, given)
+        if refusal:
+            return 400, {"error": refusal, "error_description": "AADSTS70008: canary"}
         return 200, self._lasting(given)
+
+    def _refusal(self, asked: dict[str, str], given: dict[str, Any]) -> str:
+        """Why nothing is given, or "" and a refresh token in *given* where there is one."""
+        kind = asked.get("grant_type")
+        if kind == "client_credentials":
+            return ""
+        if kind == "refresh_token":
+            return "" if self._renew(asked.get("refresh_token", ""), given) else "invalid_grant"
+        if kind == DEVICE_CODE and self.person:
+            return self.person.pop(0)
+        if kind == DEVICE_CODE:
+            signed_in = asked.get("device_code") == self.device_code
+        else:
+            signed_in = kind == "authorization_code" and self._redeems(asked)
+        if signed_in:
+            given["refresh_token"] = self.sign_in()
+        return "" if signed_in else "invalid_grant"
 
     def _by_assertion(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """A token for the mailbox that a service account names, if all it says is proven.
@@ -120,6 +141,30 @@ class TokenServer:
         if self.lifetime_s is not None:
             given["expires_in"] = self.lifetime_s
         return given
+
+    def invite(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """A code for a person to type (RFC 8628 3.2)."""
+        if asked.get("client_id") != self.client_id:
+            return 400, {"error": "unauthorized_client", "error_description": "canary"}
+        self.device_code = self._new("device")
+        page = "https://sign-in.example/device"
+        known = {"device_code": self.device_code, "user_code": "WDJB-MJHT"}
+        return 200, {**known, "verification_uri": page, "expires_in": 900, "interval": 0.01}
+
+    def agree(self, address: str) -> str:
+        """What a browser is sent back to when the person at *address* has said yes."""
+        asked = {name: words[0] for name, words in parse_qs(urlsplit(address).query).items()}
+        code = self._new("code")
+        self._visits[code] = asked
+        return f"{asked['redirect_uri']}?{urlencode({'state': asked['state'], 'code': code})}"
+
+    def _redeems(self, asked: dict[str, str]) -> bool:
+        """Whether it is who asked for the code (RFC 7636 4.6), for the first time."""
+        visit = self._visits.pop(asked.get("code", ""), {})
+        hashed = hashlib.sha256(asked.get("code_verifier", "").encode()).digest()
+        proof = base64.urlsafe_b64encode(hashed).rstrip(b"=").decode()
+        same = visit.get("redirect_uri") == asked.get("redirect_uri")
+        return same and proof == visit.get("code_challenge") and visit["scope"] == "imap"
 
     def _renew(self, old: str, given: dict[str, Any]) -> bool:
         if old in self._spent:  # somebody has stolen it: nobody gets in any more
@@ -169,6 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         asked = {name: values[0] for name, values in parse_qs(body).items()}
         if self.path == "/introspect":
             self._answer(*tokens.introspect(asked))
+            return
+        if self.path == "/devicecode":
+            self._answer(*tokens.invite(asked))
             return
         time.sleep(tokens.delay_s)
         if tokens.trouble is not None:

@@ -18,7 +18,7 @@ UNITS = dict(re.findall(r"`/etc/systemd/system/([\w.-]+)`:\n\n```ini\n(.*?)```",
 def test_every_command_in_the_handbook_exists() -> None:
     command = typer.main.get_command(app)
     typed = set(
-        re.findall(r"(?:`|bin/)fit-triage(?: --config \S+)? ([a-z]+)", TEXT.replace("\n", " "))
+        re.findall(r"(?:`|bin/)fit-triage(?: --config \S+)? ([a-z-]+)", TEXT.replace("\n", " "))
     )
 
     assert {"run", "watch", "check", "health", "quarantine"} <= typed
