@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,9 +69,14 @@ def promoted(folder: Path = RELEASED) -> str:
 
 
 def promote(version: str, folder: Path = RELEASED) -> None:
-    """Put *version* into use; it must be readable."""
+    """Put *version* into use; it must be readable. A reader sees the old version or the new one."""
     load(folder / version)
-    (folder / _PROMOTED).write_text(f"{version}\n", encoding="utf-8")
+    waiting = folder / f"{_PROMOTED}.new"
+    with waiting.open("w", encoding="utf-8") as stream:
+        stream.write(f"{version}\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    waiting.replace(folder / _PROMOTED)
 
 
 def releases(folder: Path = RELEASED) -> list[Manifest]:
