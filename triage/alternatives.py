@@ -63,7 +63,7 @@ def rank(request: Request, facts: CaseFacts, directory: Directory) -> tuple[Alte
     found = [
         _weighed(therapist, needs, _beside(therapist, request, facts))
         for therapist in directory.open_therapists()
-        if not _tied(therapist, request, facts)
+        if not tied(therapist, request, facts)
         and _may_fill_the_gap(therapist, request, needs, facts)
     ]
     ranked = sorted((a for a in found if a.why), key=lambda a: (-a.score, a.therapist_id))
@@ -93,8 +93,8 @@ def _offered(therapist: Therapist) -> dict[str, frozenset[str]]:
     }
 
 
-def _tied(therapist: Therapist, request: Request, facts: CaseFacts) -> bool:
-    """The therapist themself, or too close to them for the reason given."""
+def tied(therapist: Therapist, request: Request, facts: CaseFacts) -> bool:
+    """Whether it is the therapist themself, or somebody too close to them for the reason given."""
     own = facts.therapist
     if own is None or therapist.therapist_id == own.therapist_id:
         return True

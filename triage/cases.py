@@ -32,6 +32,19 @@ _PREFIXES: Final = re.compile(
     r"^\s*(?:(?:re|fwd?|aw|wg|sv|antw|tr)(?:\[\d+\])?\s*:\s*)+", re.IGNORECASE
 )
 _SAME_NAME: Final = 0.6
+_TOLD_AND_NOT: Final = "An earlier mail says the client was told and a later one that they were not"
+_ANOTHER_SESSION: Final = "A later mail names another session"
+_ANOTHER_CLIENT: Final = "A later mail names another client"
+_NOW_UNSURE: Final = "The therapist asked for it and now seems unsure"
+_ASKED_AGAIN: Final = "A request taken back is made again"
+#: What a contradiction between mails is about: a person's word on that field settles it.
+CONTRADICTIONS: Final = {
+    _TOLD_AND_NOT: "client_notification",
+    _ANOTHER_SESSION: "session_ids",
+    _ANOTHER_CLIENT: "client_ref",
+    _NOW_UNSURE: "kind",
+    _ASKED_AGAIN: "kind",
+}
 
 
 def base_subject(subject: str) -> str:
@@ -254,15 +267,15 @@ def _contradictions(earlier: Request, later: Request, settled: str) -> list[str]
     """What cannot both be so, in words, without naming anybody."""
     found = []
     if earlier.client_notification in _TOLD and later.client_notification in _UNTOLD:
-        found.append("An earlier mail says the client was told and a later one that they were not")
+        found.append(_TOLD_AND_NOT)
     if later.session_ids and settled and settled not in later.session_ids:
-        found.append("A later mail names another session")
+        found.append(_ANOTHER_SESSION)
     if _named(earlier) and _named(later) and _alike(_named(earlier), _named(later)) < _SAME_NAME:
-        found.append("A later mail names another client")
+        found.append(_ANOTHER_CLIENT)
     if later.kind == "enquiry" and earlier.kind in ("cancellation", "referral"):
-        found.append("The therapist asked for it and now seems unsure")
+        found.append(_NOW_UNSURE)
     if earlier.kind == "withdrawal" and later.kind not in _LOOSE:
-        found.append("A request taken back is made again")
+        found.append(_ASKED_AGAIN)
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from triage.alternatives import rank
 from triage.cases import concerns, merge, which, with_session
+from triage.corrections import marked, marks_of, stands_after
 from triage.deadlines import OfficeHours
 from triage.limits import Limits, unconfirmed_lately
 from triage.linking import link
@@ -25,8 +26,10 @@ from triage.records import (
     ARRIVING,
     NO_ASK,
     CaseFacts,
+    Decision,
     Directory,
     Email,
+    Finding,
     OpenCase,
     Outcome,
     Request,
@@ -127,6 +130,24 @@ def _decided(
         if case:
             request = merge(case, ask)
             facts = link(email, request, directory, case, rules.now)
+    facts, decision = _judged(email, request, facts, directory, rules)
+    return Outcome(request, facts, decision, case.case_id if case else None, ask, number)
+
+
+def judge(
+    email: Email, request: Request, case: OpenCase | None, directory: Directory, rules: Rules
+) -> tuple[CaseFacts, Decision]:
+    """The facts and the decision on a whole *request* as of now, *email* being its latest mail.
+
+    What every mail gets; also what a case gets anew when a person acts on it.
+    """
+    facts = link(email, request, directory, case, rules.now)
+    return _judged(email, request, facts, directory, rules)
+
+
+def _judged(
+    email: Email, request: Request, facts: CaseFacts, directory: Directory, rules: Rules
+) -> tuple[CaseFacts, Decision]:
     facts = replace(
         facts,
         unconfirmed=unconfirmed_lately(facts, directory, rules.limits, rules.now),
@@ -143,8 +164,7 @@ def _decided(
     )
     decision = replace(decision, alternatives=rank(request, facts, directory))
     draft = draft_reply(email, request, facts, decision, rules.wording)
-    decision = replace(decision, draft=draft)
-    return Outcome(request, facts, decision, case.case_id if case else None, ask, number)
+    return facts, replace(decision, draft=draft)
 
 
 # --- mails that come out of order ----------------------------------------------------------------
@@ -203,7 +223,8 @@ def _told_again(
 ) -> list[Outcome]:
     """The outcome of all mails of the cases *around* and this one, told in order."""
     arriving = [Said(email, ask, (ARRIVING, number)) for number, ask in enumerate(asks)]
-    told = _retold([*memory.said(around), *arriving], memory.directory, rules)
+    spoken = [(case, mark) for case in around for mark in marks_of(case.request)]
+    told = _retold([*memory.said(around), *arriving], spoken, memory.directory, rules)
     homes = {place: case.case_id for case in around for place in case.asks}
     kept: dict[int, _Told] = {}
     outcomes = []
@@ -222,8 +243,15 @@ def _told_again(
     return sorted(outcomes, key=lambda o: (o.ask == NO_ASK, o.ask))
 
 
-def _retold(said: Iterable[Said], directory: Directory, rules: Rules) -> list[_Told]:
+def _retold(
+    said: Iterable[Said],
+    spoken: Iterable[tuple[OpenCase, Finding]],
+    directory: Directory,
+    rules: Rules,
+) -> list[_Told]:
+    """Every mail in its turn, and what people set right where they *spoke* between the mails."""
     told: list[_Told] = []
+    left = list(spoken)
     for _, group in groupby(in_order_of_writing(list(said)), key=lambda ask: ask.place[0]):
         mail = list(group)
         candidates = [one.case for one in told if one.case.state not in ENDED]
@@ -231,7 +259,23 @@ def _retold(said: Iterable[Said], directory: Directory, rules: Rules) -> list[_T
         outcomes = _in_turn(mail[0].email, requests, candidates, directory, rules)
         for ask, outcome in zip(mail, outcomes, strict=True):
             _tell(told, ask, outcome)
+        left = [one for one in left if not _spoken(told, *one, directory, rules)]
     return told
+
+
+def _spoken(
+    told: Sequence[_Told], case: OpenCase, mark: Finding, directory: Directory, rules: Rules
+) -> bool:
+    """Set right what a person set right, once all mails that they had before them are told."""
+    known = {*case.asks[: max(stands_after(mark), 1)]}
+    one = next((one for one in told if known <= {*one.case.asks}), None)
+    if one is None:
+        return False
+    request = marked(one.case.request, mark)
+    facts, decision = judge(one.said[-1].email, request, one.case, directory, rules)
+    one.case = continued(one.case, one.said[-1].email, request, facts, decision.state)
+    one.outcome = one.outcome._replace(request=request, facts=facts, decision=decision)
+    return True
 
 
 def _tell(told: list[_Told], ask: Said, outcome: Outcome) -> None:

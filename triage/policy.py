@@ -322,8 +322,10 @@ def _stage(request: Request, facts: CaseFacts) -> str:
     return facts.session.stage if facts.session else request.session_stage
 
 
-def _guarantee(matter: Matter, state: State) -> Literal["", "proposed"]:
+def _guarantee(matter: Matter, state: State) -> Literal["", "proposed", "confirmed"]:
     """Rule 5, for a person to confirm: an initial session, a fit reason, and a client who knows."""
+    if any(f.label == "guarantee" for f in matter.request.findings):
+        return "confirmed"  # a person's word, which no later mail takes back
     told = matter.request.client_notification in ("discussed", "informed")
     fits = matter.request.kind == "cancellation" and told and not ask.no_reason(matter)
     trusted = not (

@@ -318,7 +318,7 @@ class Decision:
     priority: int  # 0 is the most urgent
     reasons: tuple[str, ...]
     safeguarding: bool = False
-    guarantee: Literal["", "proposed"] = ""
+    guarantee: Literal["", "proposed", "confirmed"] = ""  # confirmed by a person alone
     draft: Draft | None = None
     alternatives: tuple[Alternative, ...] = ()
 

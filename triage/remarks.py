@@ -18,7 +18,9 @@ def remarks(matter: Matter, guarantee: str, limits: Limits) -> list[str]:
         said.append(f"Nearest: {', '.join(p.session_id for p in facts.proposals)}.")
     if request.kind == "referral" and request.client_agreement == "unknown":
         said.append("The message does not say whether the client agrees: ask when contacting them.")
-    if guarantee:
+    if guarantee == "confirmed":
+        said.append("The Guarantee is confirmed.")
+    elif guarantee:
         said.append(
             "The Guarantee may apply: initial session, fit reason, client told. Confirm it."
         )

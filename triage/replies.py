@@ -1,7 +1,7 @@
 """Draft replies: what a kind, competent colleague would write, for a person to read and send.
 
-The words are Jinja2 templates (``triage/templates/*.j2``, or operations' own copies) rendered in
-its sandbox; this module decides who may be answered, with which template, and what it may know.
+The words are templates (see ``wording``); this module decides which therapist may be answered, with
+which template, and what it may know. Letters to clients are in ``client_letters``.
 Somebody who is not the session's own, authenticated side never gets words that depend on whether a
 session exists.
 """
@@ -9,32 +9,24 @@ session exists.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from triage.cases import base_subject
 from triage.names import written
 from triage.phrasing import listed, moment_in_words, stated_time
 from triage.records import CaseFacts, Decision, Draft, Email, Request
+from triage.wording import TEMPLATES, Values, Wording, WordingError, render
 
-if TYPE_CHECKING:
-    from jinja2 import Template
+__all__ = [
+    "TEMPLATES",
+    "Wording",
+    "WordingError",
+    "draft_reply",
+    "greeting",
+    "own_words",
+    "template_for",
+]
 
-#: Every template that a draft can come from. Those beginning with "_" are parts of these.
-TEMPLATES: Final = (
-    "awaiting_client",
-    "awaiting_details",
-    "done",
-    "enquiry",
-    "noted",
-    "safeguarding",
-    "session_needed",
-    "verify_sender",
-    "withdrawn",
-)
-_PARTS: Final = ("_letter", "_asks")
 _NO_REPLY: Final = re.compile(
     r"^(?:(?:.*[-_.+])?(?:no|do-?not|dont|never)[-_.]?reply(?:[-_.+].*)?|mailer-daemon|postmaster"
     r"|bounces?(?:[-_.+].*)?|notifications?|auto(?:mated|reply)?)@",
@@ -53,60 +45,6 @@ _KEPT_REFERENCES: Final = 20
 _SUBJECT_LENGTH: Final = 200
 
 
-class WordingError(ValueError):
-    """A template is missing, does not parse, or asks for a value that drafts do not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """The templates of one house style: plain text, so it travels between processes."""
-
-    sources: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def from_sources(cls, sources: Mapping[str, str]) -> Wording:
-        """From file name ("enquiry.j2", or just "enquiry") to Jinja2 source.
-
-        Every template is rendered once with sample values, so that a slip in an edited template
-        shows at the start and not when somebody needs the draft.
-
-        Raises:
-            WordingError: naming the template and, where known, the line.
-
-        """
-        files = {f"{name.removesuffix('.j2')}.j2": text for name, text in sources.items()}
-        missing = [f"{name}.j2" for name in (*TEMPLATES, *_PARTS) if f"{name}.j2" not in files]
-        if missing:
-            raise WordingError(f"missing templates: {', '.join(missing)}")
-        wording = cls(tuple(sorted(files.items())))
-        for name in TEMPLATES:
-            for values in _samples():
-                _render(wording, name, values)
-        return wording
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """All that a template may know, as ``reply``. Text is "" where there is nothing to say."""
-
-    greeting: str  # "Dear Marian" without the comma, or "Hello"
-    topic: str  # "your session with Imogen on Thursday 6 November"
-    client: str  # by the first name where the therapist gave one, or "your client"
-    them: str  # the client, right after the topic
-    kind: str
-    notification: str
-    stage: str
-    missing: tuple[str, ...]  # codes: reason, issues, needs, session, in the order to ask
-    numbers: str  # session numbers as written that could not be matched
-    deadline: str  # "Wednesday 5 November at 4pm"
-    reason: bool  # a reason was given
-    late: bool  # too late to cancel
-    to_come: bool  # late or not, the session had not started when the message was sent
-    alternatives: bool
-    guarantee_asked: bool
-    concern: bool
-
-
 def draft_reply(
     email: Email, request: Request, facts: CaseFacts, decision: Decision, wording: Wording
 ) -> Draft | None:
@@ -120,10 +58,24 @@ def draft_reply(
     return Draft(
         to=email.sender.email,
         subject=_subject(email.subject),
-        body=_render(wording, name, _values(email, request, facts, decision, name)),
+        body=render(wording, name, _values(email, request, facts, decision, name)),
         in_reply_to=email.message_id,
         references=_references(email),
         template=name,
+    )
+
+
+def own_words(email: Email, body: str) -> Draft | None:
+    """A reply in a person's own words, where no prepared ones are right; None to a machine."""
+    if not _may_be_answered(email):
+        return None
+    return Draft(
+        to=email.sender.email,
+        subject=_subject(email.subject),
+        body=body,
+        in_reply_to=email.message_id,
+        references=_references(email),
+        template="own_words",
     )
 
 
@@ -292,79 +244,3 @@ def _references(email: Email) -> tuple[str, ...]:
     if len(chain) <= _KEPT_REFERENCES:
         return chain
     return chain[:1] + chain[1 - _KEPT_REFERENCES :]
-
-
-# --- Jinja2 --------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8)
-def _compiled(sources: tuple[tuple[str, str], ...]) -> dict[str, Template]:
-    from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        loader=DictLoader(dict(sources)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # plain text mail, never HTML
-        auto_reload=False,
-    )
-    try:
-        return {name: environment.get_template(name) for name in dict(sources)}
-    except TemplateSyntaxError as error:
-        raise WordingError(
-            f"template {error.name}, line {error.lineno}: {error.message}"
-        ) from error
-
-
-def _render(wording: Wording, name: str, values: Values) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        text = _compiled(wording.sources)[f"{name}.j2"].render(reply=values)
-    except TemplateError as error:
-        raise WordingError(f"template {name}: {error.message}") from error
-    lines = [
-        re.sub(r"(?<!\.)\.\.(?!\.)", ".", " ".join(line.split()))  # "Sarah M." may end a sentence
-        for line in text.strip().splitlines()
-    ]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
-
-
-def _samples() -> list[Values]:
-    """Values that reach every branch of the templates as shipped."""
-    samples = []
-    asks: tuple[tuple[str, ...], ...] = ((), ("reason",), ("reason", "issues", "needs", "session"))
-    for notification in (
-        "unknown",
-        "not_informed",
-        "planned",
-        "asks_team",
-        "informed",
-        "discussed",
-    ):
-        for missing in asks:
-            for kind in ("cancellation", "referral", "enquiry", "note_reason"):
-                full = len(missing) > 1
-                samples.append(
-                    Values(
-                        greeting="Dear Alex",
-                        topic="your session with Sam",
-                        client="Sam",
-                        them="them",
-                        kind=kind,
-                        notification=notification,
-                        stage="initial" if full else "ongoing",
-                        missing=missing,
-                        numbers="HT-000000" if full else "",
-                        deadline="Monday 3 November at 4pm" if full else "",
-                        reason=full,
-                        late=kind == "note_reason",
-                        to_come=full,
-                        alternatives=full,
-                        guarantee_asked=full,
-                        concern=full,
-                    )
-                )
-    return samples

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from triage.deadlines import OfficeHours
 from triage.policy import decide
 from triage.records import Address, CaseFacts, Request, Session, Therapist
-from triage.replies import TEMPLATES, Wording, WordingError, draft_reply, greeting
+from triage.replies import draft_reply, greeting
+from triage.wording import CLIENT_TEMPLATES, PARTS, TEMPLATES, Wording, WordingError
 
 NOW = datetime(2025, 11, 4, 10, tzinfo=UTC)
 WORDING = shipped_wording()
@@ -240,4 +241,4 @@ def test_a_missing_template_is_named():
 
 
 def test_every_template_is_shipped_and_none_besides():
-    assert set(sources()) == {f"{name}.j2" for name in (*TEMPLATES, "_letter", "_asks")}
+    assert set(sources()) == {f"{name}.j2" for name in (*TEMPLATES, *CLIENT_TEMPLATES, *PARTS)}
