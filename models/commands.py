@@ -1,54 +1,70 @@
-"""What the data team types: train, evaluate, list."""
+"""What the data team types: the group ``fit-triage models``, and its training and evaluation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from models.labelling_commands import doubts, frame, labels_app, select
+from models.release_commands import compare, list_releases, promote, report, rollback
+from models.terminal import plain_errors, print_table, progress, write_text
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import pandas as pd
 
+    from models.corpus import Corpus
+    from models.feedback import Collected
+    from models.handover import Archive
     from models.measures import Report
+    from models.predictions import Evaluation
 
-models_app = typer.Typer(help="The classifiers: train, evaluate, list.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="The classifiers: train, evaluate, compare, promote, and learn from staff.",
+    no_args_is_help=True,
+)
+models_app.command()(compare)
+models_app.command()(promote)
+models_app.command()(rollback)
+models_app.command("list")(list_releases)
+models_app.command()(report)
+models_app.command()(select)
+models_app.command()(doubts)
+models_app.command()(frame)
+models_app.add_typer(labels_app, name="labels")
 
 Seed = Annotated[int, typer.Option(help="The same seed and corpora give the same model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+CorpusFolder = Annotated[
+    Path | None, typer.Option("--corpus", help="Instead of the corpora that ship.")
+]
+WithVerdicts = Annotated[
+    bool, typer.Option("--with-verdicts", help="Learn from what staff settled as well.")
+]
 
-#: Rows of the table, and what each must reach in this version ("<" where less is better).
-_SHOWN: Final = {
-    "kind_macro_f1": "0.88",
-    "message_kinds_exact": "",
-    "client_notification_macro_f1": "0.78",
-    "session_ids_message_exact": "0.97",
-    "fit_reasons_micro_f1": "0.62",
-    "presenting_issues_micro_f1": "0.75",
-    "required_approaches_micro_f1": "0.83",
-    "required_experience_micro_f1": "0.70",
-    "session_stage_macro_f1": "",
-    "client_agreement_macro_f1": "",
-    "risk_macro_f1": "",
-    "alternatives_requested_f1": "",
-    "guarantee_asked_f1": "",
-    "session_time_accuracy": "",
-    "false_clear": "< 4 %",
-    "false_clear_of": "",
-    "false_discussed": "",
-    "urgent_missed": "",
-    "urgent_of": "",
-    "evidence_f1": "",
-    "kind_ece": "",
-    "coverage_at_1pct_error": "",
-}
+#: Rows of the table besides the aims.
+_ALSO_SHOWN: Final = (
+    "session_stage_macro_f1",
+    "client_agreement_macro_f1",
+    "risk_macro_f1",
+    "alternatives_requested_f1",
+    "guarantee_asked_f1",
+    "evidence_f1",
+    "false_clear",
+    "false_clear_of",
+    "false_discussed",
+    "false_discussed_of",
+    "urgent_missed",
+    "urgent_of",
+)
 
 
 @models_app.command()
 def train(
+    context: typer.Context,
     out: Annotated[
         Path | None, typer.Option(help="A new folder for the release; its name is the version.")
     ] = None,
@@ -57,119 +73,173 @@ def train(
         Path | None,
         typer.Option(help="What `models evaluate --json` printed; kept in the manifest."),
     ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help="Left-out predictions (`models evaluate --out`) of the same data."),
+    ] = None,
+    corpus_folder: CorpusFolder = None,
+    *,
+    with_verdicts: WithVerdicts = False,
 ) -> None:
     """Train on all corpora and write a release; it is used once it is promoted or named."""
-    from models.corpus import load_corpus
     from models.registry import RELEASED, release
     from models.train import BLOCKS
     from models.train import train as learn
     from models.views import views_of
 
-    with _plain_errors():
-        corpus = load_corpus()
+    with plain_errors():
+        corpus, collected = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
         folder = out or RELEASED / f"trained-{corpus.digest[:8]}-{seed}"
         if (folder / "manifest.json").exists():
             raise typer.BadParameter(f"{folder} holds a release already; name another with --out")
-        measured = _pooled(metrics) if metrics else {}
-        with _progress(BLOCKS + 2) as tell:
+        measured = _pooled(metrics) if metrics else _evaluated(evaluation, corpus)
+        with progress(BLOCKS + 2) as tell:
             model = learn(corpus, views_of(corpus.examples), seed=seed, tell=tell)
         manifest = release(
             model, folder, version=folder.name, seed=seed, data=corpus.digest, metrics=measured
         )
+        _keep_beside(folder, evaluation, collected)
     typer.echo(f"{manifest.version} written to {folder}; weights {manifest.files['weights.npz']}")
 
 
 @models_app.command()
 def evaluate(
+    context: typer.Context,
     *,
     leave_one_file_out: Annotated[
         bool, typer.Option(help="Read each corpus file with a model trained without it.")
     ] = True,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Measure stored predictions; nothing is trained.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for predictions (JSON Lines) and tables (CSV).")
     ] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", help="One HTML page with tables and pictures.")
+    ] = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Train on parts as well: what data brings.")
+    ] = False,
+    corpus_folder: CorpusFolder = None,
+    with_verdicts: WithVerdicts = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """How well messages are read by models that were trained without their file; some minutes."""
-    from models import evaluate as evaluation
-    from models.corpus import load_corpus
-    from models.views import views_of
-
     if not leave_one_file_out:
         raise typer.BadParameter("only --leave-one-file-out is offered: anything else flatters")
-    with _plain_errors():
-        corpus = load_corpus()
-        with _progress(evaluation.steps(corpus)) as tell:
-            views = views_of(corpus.examples)
-            found = evaluation.leave_one_file_out(corpus, views, seed=seed, tell=tell)
+    with plain_errors():
+        corpus, _ = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
+        found = _evaluate(corpus, predictions, seed)
+        curve = _learning_curve(corpus, seed) if learning_curve else None
         if out is not None:
-            evaluation.write_predictions(found, out)
-            evaluation.write_frames(found, corpus, out)
+            _write_evaluation(corpus, found, out, curve)
+        if report_file is not None:
+            from models.report import report_html
+
+            page = report_html(corpus, found, composed=corpus_folder is None, learning=curve)
+            write_text(report_file, page)
     if as_json:
         typer.echo(json.dumps(found.reports, indent=1))
     else:
-        _print_table(found.reports)
+        _print_reports(found.reports)
 
 
-@models_app.command("list")
-def list_releases() -> None:
-    """The released models; the one in use is marked."""
-    from models.registry import ModelRefusedError, promoted, releases
+def _corpus(
+    context: typer.Context, folder: Path | None, *, with_verdicts: bool
+) -> tuple[Corpus, Collected | None]:
+    """The corpora, and with *with_verdicts* what staff settled as one more file."""
+    from models.corpus import load_corpus
 
-    try:
-        in_use = promoted()
-    except ModelRefusedError:
-        in_use = ""
-    for manifest in releases():
-        mark = "*" if manifest.version == in_use else " "
-        kind = manifest.metrics.get("kind_macro_f1")
-        scored = "" if kind is None else f"  kind macro-F1 {kind:.3f}"
-        typer.echo(
-            f"{mark} {manifest.version}  {manifest.created}  data {manifest.data[:8]}{scored}"
-        )
+    corpus = load_corpus(folder) if folder else load_corpus()
+    if not with_verdicts:
+        return corpus, None
+    from models.feedback import collect, with_staff
+    from models.terminal import archive_of
+
+    archive: Archive = archive_of(context)
+    collected = collect(archive.cases())
+    typer.echo(f"{len(collected.rows)} messages settled by staff", err=True)
+    for reason, count in sorted(collected.left_out.items()):
+        typer.echo(f"  left out, {reason}: {count}", err=True)
+    return with_staff(corpus, collected.rows), collected
+
+
+def _evaluate(corpus: Corpus, predictions: Path | None, seed: int) -> Evaluation:
+    if predictions is not None:
+        from models.predictions import read_predictions
+
+        return read_predictions(predictions, corpus)
+    from models import evaluate as evaluation
+    from models.views import views_of
+
+    with progress(evaluation.steps(corpus)) as tell:
+        views = views_of(corpus.examples)
+        return evaluation.leave_one_file_out(corpus, views, seed=seed, tell=tell)
+
+
+def _learning_curve(corpus: Corpus, seed: int) -> pd.DataFrame:
+    from models.learning import SIZES, learning_curve
+    from models.views import views_of
+
+    with progress(len(SIZES)) as tell:
+        return learning_curve(corpus, views_of(corpus.examples), seed=seed, tell=tell)
+
+
+def _write_evaluation(
+    corpus: Corpus, found: Evaluation, folder: Path, curve: pd.DataFrame | None
+) -> None:
+    from models.evaluate import write_frames
+    from models.predictions import write_predictions
+
+    write_predictions(found, folder)
+    write_frames(found, corpus, folder)
+    if curve is not None:
+        curve.to_csv(folder / "learning_curve.csv", index=False)
 
 
 def _pooled(path: Path) -> Report:
     try:
-        report: Report = json.loads(path.read_text(encoding="utf-8"))["pooled"]
+        measured: Report = json.loads(path.read_text(encoding="utf-8"))["pooled"]
     except (OSError, ValueError, KeyError, TypeError):
         raise typer.BadParameter(f"{path} is not what `models evaluate --json` prints") from None
-    return report
+    return measured
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """A corpus that cannot be used becomes one line and exit code 2."""
-    from models.corpus import CorpusError
+def _evaluated(folder: Path | None, corpus: Corpus) -> Report:
+    if folder is None:
+        return {}
+    from models.predictions import about_predictions, read_predictions
 
-    try:
-        yield
-    except CorpusError as error:
-        typer.echo(f"fit-triage: {error}", err=True)
-        raise typer.Exit(2) from None
+    if about_predictions(folder).get("data") != corpus.digest:
+        raise typer.BadParameter(f"{folder} was made with other data than is trained on")
+    return dict(read_predictions(folder, corpus).reports["pooled"])
 
 
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error; what it is told stands beside it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def _keep_beside(release: Path, evaluation: Path | None, collected: Collected | None) -> None:
+    """The left-out predictions and where staff's rows came from, in the release's folder."""
+    import shutil
 
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading the corpora", total=steps)
-        yield lambda step: bar.update(task, advance=1, description=step)
-        bar.update(task, completed=steps, description="done")
+    from models.feedback import write_rows
+    from models.gates import EVALUATION
+
+    if evaluation is not None:
+        (release / EVALUATION).mkdir(exist_ok=True)
+        for path in sorted(evaluation.glob("*.json*")):
+            shutil.copy(path, release / EVALUATION)
+    if collected is not None:
+        write_rows(collected, release)
 
 
-def _print_table(reports: Mapping[str, Report]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print_reports(reports: Mapping[str, Report]) -> None:
+    from models.measures import AIMS, LESS_IS_BETTER
 
-    table = Table("measure", "aim", *reports, title="Each file read by a model trained without it")
-    for name, aim in _SHOWN.items():
-        values = [report[name] for report in reports.values()]
-        shown = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in values]
-        table.add_row(name, aim, *shown)
-    Console(width=max(80, 44 + 8 * len(reports))).print(table)
+    in_order = {"pooled": reports["pooled"], **reports}
+    rows: list[Sequence[object]] = []
+    for name in (*AIMS, *_ALSO_SHOWN):
+        sign = "<=" if name in LESS_IS_BETTER else ">="
+        aim = f"{sign} {AIMS[name]}" if name in AIMS else ""
+        rows.append([name, aim, *(report[name] for report in in_order.values())])
+    title = "Each file read by a model trained without it"
+    print_table(["measure", "aim", *in_order], rows, title=title, width=44 + 9 * len(in_order))

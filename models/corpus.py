@@ -99,6 +99,11 @@ def load_corpus(folder: Path = CORPUS_FOLDER) -> Corpus:
     )
 
 
+def load_messages(path: Path) -> list[Example]:
+    """The labelled messages of one file in the form of the corpora, checked. Raises CorpusError."""
+    return list(_examples(path))
+
+
 def email_of(record: Mapping[str, Any]) -> Email:
     """The corpus record as the parser would hand it over; nobody vouches for its sender."""
     return Email(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,8 +25,9 @@ __all__ = ["Evaluation", "leave_one_file_out", "steps", "write_frames", "write_p
 #: One worker for each core that the evaluation may use.
 WORKERS: Final = 2
 
-#: Codes less likely than this are not kept with the predictions.
+#: Codes of a set, and of a choice, that are less likely are not kept with the predictions.
 _LEAST: Final = 0.01
+_NEGLIGIBLE: Final = 0.0001
 
 Progress = Callable[[str], None]
 
@@ -92,15 +93,18 @@ def probabilities(
 def _likely(
     row: int, single: Mapping[str, tuple[Decision, Floats]], codes: Mapping[str, Floats]
 ) -> Likely:
-    by_field: dict[str, dict[str, float]] = {
-        name: dict(zip(decision.labels, map(float, values[row].round(4)), strict=True))
+    by_field = {
+        name: _rounded(zip(decision.labels, values[row], strict=True), _NEGLIGIBLE)
         for name, (decision, values) in single.items()
     }
     for name, values in codes.items():
         named = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
-        by_code = zip(named, map(float, values[row].round(4)), strict=True)
-        by_field[name] = {code: sure for code, sure in by_code if sure >= _LEAST}
+        by_field[name] = _rounded(zip(named, values[row], strict=True), _LEAST)
     return by_field
+
+
+def _rounded(likely: Iterable[tuple[str, float]], least: float) -> dict[str, float]:
+    return {code: round(float(sure), 4) for code, sure in likely if sure >= least}
 
 
 def _tasks(corpus: Corpus) -> list[_Task]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from models.corpus import Example
+from models.handover import StoredCase
+from models.masking import Pseudonyms, mask
 from models.measures import pair
 from triage.labels import CODE_SETS, CODES
 from triage.records import Request
+from triage.verdicts import Correction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,3 +63,81 @@ def _cell(request: Request | None, name: str) -> object:
         return None
     value = getattr(request, name)
     return ";".join(sorted(value)) if isinstance(value, tuple) else value
+
+
+def stored_frame(
+    cases: Iterable[StoredCase],
+    key: bytes = b"",
+    *,
+    text: bool = False,
+    common: Collection[str] = (),
+) -> pd.DataFrame:
+    """Stored messages, what was read in them and what people made of it: a row per case.
+
+    Senders, therapists, clients, sessions and colleagues are pseudonyms under *key*; without one,
+    pseudonyms that match within this frame alone. Days instead of moments. Codes and figures only;
+    with *text* also ``subject`` and ``text`` with names masked (see ``masking.mask``, which wants
+    the *common* words).
+    """
+    import pandas as pd
+
+    pseudonyms = Pseudonyms(key or secrets.token_bytes(16))
+    rows = []
+    for case in cases:
+        row = {**_about_case(case, pseudonyms), **_about_verdicts(case, pseudonyms)}
+        if text:
+            email = case.emails[-1]
+            names = [email.sender.name, case.request.client_ref or ""]
+            row["subject"], row["text"] = (
+                mask(words, pseudonyms, names=names, common=common)
+                for words in (email.subject, email.new_text)
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _about_case(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, object]:
+    email, decision = case.emails[-1], case.decision
+    return {
+        "case": case.case_id,
+        "sender": pseudonyms.of(email.sender.email, "sender"),
+        "therapist": pseudonyms.of(case.therapist_id, "therapist"),
+        "client": pseudonyms.of(case.client_id, "client"),
+        "session": pseudonyms.of(case.session_id, "session"),
+        "sent_on": email.sent_at.date().isoformat(),
+        "mails": len(case.emails),
+        "words": len(email.new_text.split()),
+        "channel": email.channel,
+        "automatic": email.automatic,
+        "authenticated": email.authentication.passed,
+        "queue": decision.queue,
+        "state": decision.state,
+        "blockers": ";".join(decision.blockers),
+        "safeguarding": decision.safeguarding,
+        **{f"read.{name}": _cell(case.request, name) for name in (*CODES, *CODE_SETS)},
+        "confidence": case.request.confidence,
+        "version": case.reader_version,
+    }
+
+
+def _about_verdicts(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, object]:
+    """The last verdict, and every field that anybody corrected."""
+    last = case.judgements[-1].verdict if case.judgements else None
+    corrections = [c for j in case.judgements for c in j.verdict.corrections]
+    return {
+        "verdicts": len(case.judgements),
+        "verdict": last.action if last else None,
+        "by": pseudonyms.of(last.by, "colleague") if last else None,
+        "judged_on": last.at.date().isoformat() if last else None,
+        "corrected": ";".join(sorted({c.field for c in corrections})),
+        **{f"corrected.{name}": _corrected(corrections, name) for name in (*CODES, *CODE_SETS)},
+    }
+
+
+def _corrected(corrections: Sequence[Correction], name: str) -> str | None:
+    """What *name* was last set to by a person; None where nobody touched it."""
+    values = [c.after for c in corrections if c.field == name]
+    if not values:
+        return None
+    value = values[-1]
+    return ";".join(sorted(map(str, value))) if isinstance(value, list | tuple) else str(value)

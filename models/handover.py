@@ -1,0 +1,47 @@
+"""What the store holds, as the data team's commands are handed it.
+
+``models`` may not know the store; whoever does makes these values (see ``review/learning.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from triage.records import Decision, Email, Request
+from triage.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict that stands, and the request as the person saw it, corrections not applied."""
+
+    verdict: Verdict
+    request: Request
+    reader_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A case as it stands: its mails in the order of writing and what people decided, in order.
+
+    ``asks`` is how many cases its first mail is about.
+    """
+
+    case_id: int
+    emails: tuple[Email, ...]
+    request: Request
+    decision: Decision
+    reader_version: str
+    therapist_id: str = ""
+    session_id: str = ""
+    client_id: str = ""
+    asks: int = 1
+    judgements: tuple[Judgement, ...] = ()
+
+
+class Archive(Protocol):
+    """Everything that was ever queued, closed cases too."""
+
+    def cases(self) -> Iterator[StoredCase]: ...
