@@ -34,6 +34,7 @@ from triage.records import Email, RawMessage, Request
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from models.handover import Archive
     from review.terminal import SourceReport
 
 LONDON: Final = ZoneInfo("Europe/London")
@@ -87,6 +88,12 @@ class Desk:
         return read_settings(self.config).model_copy(
             update={name: value for name, value in changed.items() if value is not None}
         )
+
+    def archive(self) -> Archive:
+        """What the store holds, for the data team's commands."""
+        from review.learning import archive_at
+
+        return archive_at(self)
 
 
 def moment(text: str) -> datetime:

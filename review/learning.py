@@ -1,0 +1,68 @@
+"""What the store holds, handed to the data team's commands as their own values."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from models.handover import Judgement, StoredCase
+
+if TYPE_CHECKING:
+    from review.desk import Desk
+    from settings import Settings
+    from store import CaseRow, CaseStory, Store
+
+
+class StoredCases:
+    """Every case of the configured store, closed ones too; opened while it is gone through."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def cases(self) -> Iterator[StoredCase]:
+        """Cases in the order of their numbers."""
+        from review.desk import store_of
+
+        with store_of(self._settings) as store:
+            yield from stored_cases(store)
+
+
+def archive_at(desk: Desk) -> StoredCases:
+    """What the desk's store holds."""
+    return StoredCases(desk.settings())
+
+
+def stored_cases(store: Store) -> Iterator[StoredCase]:
+    """Every case of *store* with its mails and the verdicts that stand."""
+    rows = [
+        *store.queue(include_closed=True),
+        *store.queue(queue="general", include_closed=True),
+    ]
+    by_number = {row.case_id: row for row in rows}
+    asks = Counter(row.message_ids[0] for row in by_number.values() if row.message_ids)
+    judgements: dict[int, list[Judgement]] = defaultdict(list)
+    for stored in store.verdicts():
+        judgement = Judgement(stored.verdict, stored.request, stored.reader_version)
+        judgements[stored.verdict.case_id].append(judgement)
+    for number, row in sorted(by_number.items()):
+        story = store.case(number)
+        if story is not None and story.messages:
+            yield _stored(row, story, asks[row.message_ids[0]], tuple(judgements[number]))
+
+
+def _stored(
+    row: CaseRow, story: CaseStory, asks: int, judgements: tuple[Judgement, ...]
+) -> StoredCase:
+    return StoredCase(
+        case_id=row.case_id,
+        emails=tuple(message.email for message in story.messages),
+        request=row.request,
+        decision=row.decision,
+        reader_version=story.decisions[-1].reader_version if story.decisions else "",
+        therapist_id=row.therapist_id,
+        session_id=row.session_id,
+        client_id=row.client_id,
+        asks=asks,
+        judgements=judgements,
+    )
