@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 PREFIX = "FIT_TRIAGE_"
 Start = Literal["history", "now"]
 DEFAULT_FILE = Path("fit-triage.toml")
+_ENVIRONMENT_ONLY = (("imap_password",), ("outbox", "webhook_secrets"), ("mail", "password"))
 
 
 class SettingsError(Exception):
@@ -169,6 +170,58 @@ class WatchSettings(_Section):
     idle_renew: float = Field(480, ge=1, le=540, description="How long to believe a silent one")
 
 
+class OutboxSettings(_Section):
+    """How the booking platform learns what people decided: signed webhooks, or files."""
+
+    webhook_url: str = Field("", description="https:// address of the platform's receiver")
+    webhook_secret_files: tuple[Path, ...] = Field((), description="Each signs; two to rotate")
+    webhook_secrets: SecretStr = Field(SecretStr(""), description="Environment only")
+    webhook_ca_file: Path | None = Field(None, description="CA, where it is not a public one")
+    webhook_timeout: float = Field(20, gt=0, le=60, description="Seconds for a whole answer")
+    allow_loopback_http: bool = Field(default=False, description="For tests on this machine")
+    export_folder: Path | None = Field(None, description="Files instead of webhooks")
+    undo_seconds: float = Field(30, ge=0, description="Before anything leaves; mail as well")
+    with_runs: bool = Field(default=True, description="`run` and `watch` deliver as well")
+
+    @model_validator(mode="after")
+    def _goes_one_way(self) -> Self:
+        scheme, _, rest = self.webhook_url.partition("://")
+        near = self.allow_loopback_http and rest.startswith(("127.0.0.1", "localhost", "[::1]"))
+        if self.webhook_url and self.export_folder:
+            msg = "give webhook_url or export_folder, not both: everything leaves once"
+        elif self.webhook_url and not (scheme == "https" or (scheme == "http" and near)):
+            msg = "webhook_url must begin with https://"
+        else:
+            return self
+        raise ValueError(msg)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The signing secrets, from their files and the environment."""
+        files = (_secret("webhook secret", file) for file in self.webhook_secret_files)
+        return (*files, *self.webhook_secrets.get_secret_value().split())
+
+
+class MailSettings(_Section):
+    """How letters leave: sent over SMTP, or put among the drafts of a mailbox."""
+
+    sender: str = Field("", description="Whom they are from: Support <support@clinic.example>")
+    server: str = Field("", description="smtps://user@host[:465] or smtp://user@host[:587]")
+    password: SecretStr = Field(SecretStr(""), description="Environment only")
+    password_file: Path | None = Field(None, description="Without any, the mailbox's own login")
+    ca_file: Path | None = Field(None, description="CA, where it is not a public one")
+    allow_plaintext: bool = Field(default=False, description="smtp:// without TLS")
+    timeout: float = Field(30, gt=0, description="Seconds that any step may take")
+    mailbox: str = Field("", description="Source with drafts and sent mail; else the first IMAP")
+    drafts: str = Field("", description="Folder, where the server does not say which")
+    sent: str = Field("", description="Likewise")
+
+    def own_password(self) -> str:
+        """The password for SMTP, "" where the mailbox's login serves."""
+        if self.password_file is None:
+            return self.password.get_secret_value()
+        return _secret("password", self.password_file)
+
+
 class CertaintySettings(_Section):
     """How sure a reading must be; a case that rests on one less sure is checked by a person."""
 
@@ -205,6 +258,8 @@ class Settings(BaseSettings):
     certainty: CertaintySettings = CertaintySettings()
     watch: WatchSettings = WatchSettings()
     registry: RegistrySettings = RegistrySettings()
+    outbox: OutboxSettings = OutboxSettings()
+    mail: MailSettings = MailSettings()
     unconfirmed: UnconfirmedSettings = UnconfirmedSettings()
     escalation: tuple[EscalationStep, ...] = Field(
         tuple(
@@ -352,12 +407,16 @@ def _check_file(file: Path) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"configuration {file} is not TOML: {error}"
         raise SettingsError(msg) from error
-    if "imap_password" in found:
-        msg = (
-            f"configuration {file}: imap_password does not belong in the file; "
-            f"use imap_password_file or the environment variable {PREFIX}IMAP_PASSWORD"
-        )
-        raise SettingsError(msg)
+    for *section, name in _ENVIRONMENT_ONLY:
+        held = found.get(section[0], {}) if section else found
+        if isinstance(held, dict) and name in held:
+            variable = PREFIX + "__".join([*section, name]).upper()
+            instead = f"{name[:-1]}_files" if name.endswith("s") else f"{name}_file"
+            msg = (
+                f"configuration {file}: {name} does not belong in the file; "
+                f"use {instead} or the environment variable {variable}"
+            )
+            raise SettingsError(msg)
 
 
 def _check_environment() -> None:
@@ -385,7 +444,7 @@ def _allowed_beside(location: tuple[int | str, ...]) -> list[str]:
         model = listed.get(name) or Settings.model_fields[name].annotation
     if "oauth" in location[:-1]:
         model = OAuthSettings
-    return sorted(set(model.model_fields) - {"imap_password"})
+    return sorted(set(model.model_fields) - {names[-1] for names in _ENVIRONMENT_ONLY})
 
 
 def _secret(what: str, file: Path) -> str:

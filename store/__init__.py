@@ -7,6 +7,7 @@ from store.errors import (
     LeaseHeldError,
     LeaseLostError,
     RefusedError,
+    StoreBusyError,
     StoreError,
 )
 from store.leases import Lease
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "Settled",
     "Store",
+    "StoreBusyError",
     "StoreError",
     "StoredDecision",
     "StoredMessage",

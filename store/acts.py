@@ -88,6 +88,11 @@ class Acts:
                 connection, states=states, channel=channel, case_id=case_id, ids=ids, limit=limit
             )
 
+    def channels_due(self, now: datetime) -> set[Channel]:
+        """The channels for which something is due, or was left in mid-flight."""
+        with self._database.reading() as connection:
+            return outbox.channels_due(connection, now)
+
     def settle_by_hand(
         self, ids: Collection[int], by: str, now: datetime, *, has_left: bool
     ) -> list[OutboxRow]:

@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from store.errors import StoreError
+from store.errors import StoreBusyError, StoreError
 from store.schema import HEAD
 
 ALLOWED: Final = "allowed are sqlite:///PATH and postgresql+psycopg://USER@HOST/NAME"
@@ -47,6 +47,7 @@ _POSTGRES_LINES: Final = {
     "42501": "does not grant this user what is needed",
     "53100": "cannot grow: no space is left on the server's disk",
     "53": "is out of resources or connections",
+    "40": "gave another writer the way",
     "55P03": "is held by another writer; waited {wait:g} s",
     "57": "was stopped or is restarting",
     "08": "cannot be reached",
@@ -89,7 +90,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise StoreError(f"database {self.name} {self._line(error)}") from None
+            kind = StoreBusyError if _gave_way(error) else StoreError
+            raise kind(f"database {self.name} {self._line(error)}") from None
         except PoolTimeoutError:
             raise StoreError(f"database {self.name} has no free connection") from None
         except SQLAlchemyError as error:
@@ -105,6 +107,11 @@ class Database:
         if not self.is_sqlite and code is None:
             return _connection_line(str(cause))
         return f"refused: {type(cause).__name__} {code or ''}".rstrip()
+
+
+def _gave_way(error: DBAPIError) -> bool:
+    """Whether PostgreSQL undid our transaction in favour of another, whole as it was."""
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
 
 
 def _connection_line(message: str) -> str:

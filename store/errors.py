@@ -9,6 +9,13 @@ class StoreError(Exception):
     """The database cannot be used; its text is one line for operations, without any content."""
 
 
+class StoreBusyError(StoreError):
+    """Another writer was given the way (deadlock, serialisation); nothing of ours was stored.
+
+    The same again, a moment later, will do: ``store.stubborn``.
+    """
+
+
 class LeaseHeldError(StoreError):
     """Another run is at work on this mailbox. Nothing is wrong: the next run will find the rest."""
 

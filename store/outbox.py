@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
@@ -24,6 +24,7 @@ from store.writing import Turn
 from triage.verdicts import Channel, Outgoing
 
 OutboxState = Literal["waiting", "sending", "sent", "dead", "uncertain", "taken_back"]
+STATES: Final[tuple[str, ...]] = get_args(OutboxState)
 #: A person must say what becomes of these: nothing more happens to them by itself.
 STUCK: Final = ("dead", "uncertain")
 
@@ -156,6 +157,13 @@ def outbox_rows(
     return [_row(row) for row in connection.execute(query)]
 
 
+def channels_due(connection: Connection, now: datetime) -> set[Channel]:
+    """The channels for which something is due, or was left in mid-flight."""
+    due = (outbox.c.state == "waiting") & (outbox.c.due_at <= now)
+    query = select(outbox.c.channel).where(due | (outbox.c.state == "sending")).distinct()
+    return set(connection.scalars(query))
+
+
 def _row(row: AnyRow) -> OutboxRow:
     return OutboxRow(**{name: getattr(row, name) for name in OutboxRow.__slots__})
 
@@ -203,8 +211,8 @@ class Sending:
             self._lease.hold(connection)
             return [_row(row) for row in connection.execute(query.order_by(outbox.c.id))]
 
-    def take(self, now: datetime, *, domain: str = "") -> OutboxRow | None:
-        """The next row that is due, ``sending`` on disk from here on; None where nothing is.
+    def take(self, now: datetime, *, most: int = 1, domain: str = "") -> list[OutboxRow]:
+        """The next rows that are due, at most so many, ``sending`` on disk from here on.
 
         With a *domain* a mail's Message-ID is made complete, for good.
         """
@@ -213,43 +221,54 @@ class Sending:
             .where(outbox.c.channel == self._channel)
             .where(outbox.c.state == "waiting", outbox.c.due_at <= now)
             .order_by(outbox.c.due_at, outbox.c.id)
-            .limit(1)
+            .limit(most)
             .with_for_update()
         )
         with self._database.writing() as connection:
             self._lease.hold(connection)
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                return None
-            values: dict[str, Any] = {
-                "state": "sending",
-                "attempts": row.attempts + 1,
-                "token": self._lease.token,
-                "changed_at": now,
-            }
-            if domain and "@" not in row.message_id:
-                values["message_id"] = f"<{row.message_id}@{domain}>"
-            connection.execute(update(outbox).where(outbox.c.id == row.id).values(**values))
-            return _row(connection.execute(select(outbox).where(outbox.c.id == row.id)).one())
+            rows = connection.execute(query).all()
+            for row in rows:
+                values = {"state": "sending", "attempts": row.attempts + 1, "note": ""}
+                if domain and "@" not in row.message_id:
+                    values["message_id"] = f"<{row.message_id}@{domain}>"
+                values |= {"token": self._lease.token, "changed_at": now}
+                connection.execute(update(outbox).where(outbox.c.id == row.id).values(**values))
+            return outbox_rows(connection, ids=[row.id for row in rows])
 
-    def settle(self, row: OutboxRow, outcome: Settled, now: datetime) -> None:
-        """Tell how sending *row* ended.
+    def note(self, row: OutboxRow, note: str) -> None:
+        """Put on disk how far the sending of *row* has come.
 
         Raises:
-            LeaseLostError: Another deliverer has taken over; the row is its business now.
+            LeaseLostError: Another deliverer has taken over, and nothing may be sent any more.
 
         """
         with self._database.writing() as connection:
             self._lease.hold(connection)
-            _settle(connection, self._lease.token, row.id, outcome, now)
+            _ours(connection, self._lease, row)
+            connection.execute(update(outbox).where(outbox.c.id == row.id).values(note=note))
+
+    def settle(self, rows: Sequence[OutboxRow], outcome: Settled, now: datetime) -> None:
+        """Tell how the sending of *rows* ended, of all of them or of none.
+
+        Raises:
+            LeaseLostError: Another deliverer has taken over; they are its business now.
+
+        """
+        with self._database.writing() as connection:
+            self._lease.hold(connection)
+            for row in rows:
+                _ours(connection, self._lease, row)
+            _settle(connection, [row.id for row in rows], outcome, now)
 
 
-def _settle(
-    connection: Connection, token: int, row_id: int, outcome: Settled, now: datetime
-) -> None:
-    row = connection.execute(select(outbox).where(outbox.c.id == row_id)).one()
-    if row.state != "sending" or row.token > token:
+def _ours(connection: Connection, lease: Lease, row: OutboxRow) -> None:
+    query = select(outbox.c.state, outbox.c.token).where(outbox.c.id == row.id)
+    found = connection.execute(query).one()
+    if found.state != "sending" or found.token > lease.token:
         raise LeaseLostError("what was being sent was taken over by another run")
+
+
+def _settle(connection: Connection, ids: Collection[int], outcome: Settled, now: datetime) -> None:
     values: dict[str, Any] = {"note": outcome.note, "changed_at": now}
     match outcome:
         case Left():
@@ -258,11 +277,13 @@ def _settle(
             values |= {"state": "waiting", "due_at": outcome.at}
         case Stuck():
             values["state"] = outcome.state
-    connection.execute(update(outbox).where(outbox.c.id == row_id).values(**values))
-    if not isinstance(outcome, Later):
-        turn = Turn(connection, "deliver", now)
-        turn.tell(values["state"], row.case_id, outbox_id=row.id, key=row.key, why=outcome.note)
-        turn.end()
+    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))
+    if isinstance(outcome, Later):
+        return
+    turn = Turn(connection, "deliver", now)
+    for row in outbox_rows(connection, ids=ids):
+        turn.tell(row.state, row.case_id, outbox_id=row.id, key=row.key, why=row.note)
+    turn.end()
 
 
 def settle_by_hand(

@@ -4,8 +4,10 @@ import pytest
 
 from settings import (
     CertaintySettings,
+    MailSettings,
     OAuthSettings,
     OfficeSettings,
+    OutboxSettings,
     Settings,
     SettingsError,
     SourceSettings,
@@ -77,6 +79,13 @@ def test_sources_in_the_environment_are_separated_by_blanks(
         ("colour = 3", ["colour", "unknown setting", "authserv_id"]),
         ("[[sources]]\nurl = 'eml:x'\npasword = 'y'", ["pasword", "password_file"]),
         ("[office]\ndays = [9]", ["office.days", "0 (Monday) to 6 (Sunday)"]),
+        ("outbox = { webhook_secrets = 'x' }", ["webhook_secret_files", "OUTBOX__WEBHOOK_SECRETS"]),
+        ("mail = { password = 'x' }", ["password_file", "FIT_TRIAGE_MAIL__PASSWORD"]),
+        ("outbox = { webhook_url = 'http://x.example' }", ["must begin with https://"]),
+        (
+            "outbox = { webhook_url = 'https://x.example', export_folder = '/tmp' }",
+            ["webhook_url or export_folder, not both"],
+        ),
         ("start = 'yesterday'", ["start", "'history' or 'now'"]),
         ("batch_size = 0", ["batch_size", "greater than or equal to 1"]),
         ("batch_size = ", ["is not TOML"]),
@@ -153,6 +162,8 @@ def test_a_slip_in_an_edited_template_is_found_at_the_start(tmp_path: Path) -> N
         OfficeSettings,
         CertaintySettings,
         WatchSettings,
+        OutboxSettings,
+        MailSettings,
     ],
 )
 def test_every_setting_is_documented(model: type) -> None:
