@@ -7,16 +7,18 @@ Exit codes: 0 done, 1 the world is unavailable (a scheduler alerts), 2 wrong use
 
 from __future__ import annotations
 
+import errno
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ingest.sources import Source, SourceError, SourceSpecError
 from models.commands import models_app
 from review.attachments import attachment
+from review.case_commands import case_app, show
 from review.desk import (
     LONDON,
     AsJson,
@@ -33,11 +35,17 @@ from review.desk import (
     store_of,
 )
 from review.operations import check, health, quarantine_app, registry_app
+from review.outbox import deliver, deliver_after_a_run, outbox_app
 from review.signing_in import sign_in
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
 from store import StoreError, open_store
 from triage.records import Email
+
+#: What a machine says that has no more room, or whose disk has failed.
+_NO_ROOM: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EROFS)
+)
 
 app = typer.Typer(
     help="Read the support mailbox and lay out cancellation and referral queues.",
@@ -45,9 +53,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print values, and our values are people's mail
 )
+app.add_typer(case_app, name="case")
 app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
+app.add_typer(outbox_app, name="outbox")
+app.command()(deliver)
+app.command()(show)
 app.command()(attachment)
 app.command()(watch)
 app.command("sign-in")(sign_in)
@@ -63,7 +75,7 @@ def command_line(engine: Engine) -> None:
         code = _exit_code(error)
         if code is None:
             raise
-        typer.echo(f"fit-triage: {error}", err=True)
+        typer.echo(f"fit-triage: {_line(error)}", err=True)
         sys.exit(code)
 
 
@@ -71,7 +83,15 @@ def _exit_code(error: Exception) -> int | None:
     """2 for wrong use, 1 where the world is unavailable, None for a bug of ours."""
     if isinstance(error, SettingsError | SourceSpecError | UsageProblemError):
         return 2
-    return 1 if isinstance(error, SourceError | StoreError) else None
+    if isinstance(error, OSError):
+        return 1 if error.errno in _NO_ROOM or "temporary directory" in str(error) else None
+    return 1 if isinstance(error, SourceError | StoreError | MemoryError) else None
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 @app.callback()
@@ -111,6 +131,8 @@ def run(
             start=None if start or not _somebody_watches() else _ask_start,
             progress=progress,
         )
+        if not dry_run:
+            deliver_after_a_run(settings, store)
     if as_json:
         print_json(run_json(reports))
     else:
@@ -208,29 +230,6 @@ def queue(
         print_queues(console(), rows, directory, clock, only=name, levels=levels)
         for line in pressing.footer(levels, ladder, directory.as_of, clock, settings):
             console().print(line, style="yellow", highlight=False)
-
-
-@app.command("case")
-@app.command()
-def show(
-    context: typer.Context,
-    case: Annotated[int, typer.Argument(help="The number in the queue's first column.")],
-    now: Now = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """A case from its first mail to its draft, evidence highlighted."""
-    from review.fields import case_json
-    from review.terminal import print_case
-
-    with store_of(context.obj.settings()) as store:
-        story = store.case(case)
-        if story is None:
-            raise UsageProblemError(f"there is no case {case}; `fit-triage queue` lists them")
-        if as_json:
-            print_json(case_json(story))
-        else:
-            print_case(console(), story, store.directory(), now or datetime.now(UTC))
 
 
 @app.command()

@@ -208,10 +208,13 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
         ("client", _client(row, directory)),
         ("missing", missing(row)),
         ("guarantee", row.decision.guarantee),
+        ("with", row.assignee),
+        ("put aside", _until(row.snoozed_until)),
     ):
         if value:
             facts.add_row(name, value)
-    console.print(Panel(facts, title=f"case {row.case_id}", title_align="left"))
+    title = f"case {row.case_id}, version {row.version}"
+    console.print(Panel(facts, title=title, title_align="left"))
     findings = [f for decision in story.decisions for f in decision.request.findings]
     for message in story.messages:
         console.print(email_panel(message.email, findings))
@@ -236,6 +239,10 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
     _print_list(
         console, "audit", [f"{e.at.astimezone(LONDON):%d %b %H:%M} {e.event}" for e in story.audit]
     )
+
+
+def _until(moment: datetime | None) -> str:
+    return f"until {moment.astimezone(LONDON):%a %d %b %H:%M}" if moment else ""
 
 
 def contradictions(row: CaseRow) -> list[str]:

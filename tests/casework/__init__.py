@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from triage.acting import CLOSED, Carried, InHand, Sending, carry_out
 from triage.conversation import Rules, hear
 from triage.deadlines import OfficeHours
 from triage.limits import Limits
@@ -30,8 +31,9 @@ from triage.records import (
     Session,
     Therapist,
 )
-from triage.replies import Wording
 from triage.threads import ENDED, continued, opened
+from triage.verdicts import Outgoing, Verdict
+from triage.wording import Wording
 
 
 def shipped_wording() -> Wording:
@@ -123,6 +125,10 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
     cases: dict[int, OpenCase] = field(default_factory=dict)
     heard: dict[tuple[int, int], Said] = field(default_factory=dict)
+    decided: dict[int, list[Decision]] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)  # by a person
+    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    before: dict[int, tuple[OpenCase, list[Decision], list[str]]] = field(default_factory=dict)
 
     def take(self, email: Email, request: Request, now: datetime) -> Handled:
         [handled] = self.take_all(email, [request], now)
@@ -137,12 +143,58 @@ class Desk:
         for outcome in hear(email, asks, self, rules):
             case = self._kept(outcome, email, message)
             self.cases[case.case_id] = case
+            self.decided.setdefault(case.case_id, []).append(outcome.decision)
+            self.before.pop(case.case_id, None)
             if outcome.ask != NO_ASK:
                 joined = outcome.joined_case_id is not None
                 handled.append(
                     Handled(case.case_id, joined, outcome.request, outcome.facts, outcome.decision)
                 )
         return handled
+
+    def in_hand(self, case_id: int) -> InHand:
+        """The case as a person has it before them."""
+        case, made = self.cases[case_id], self.decided[case_id]
+        return InHand(case, self.heard[case.asks[-1]].email, made[-1], len(made))
+
+    def act(self, verdict: Verdict, sending: Sending = Sending()) -> Carried:  # noqa: B008 - frozen
+        """What a person decides, as the store keeps it: what has left once does not leave again."""
+        rules = Rules(verdict.at, self.office, Thresholds(), self.wording, self.limits)
+        hand = self.in_hand(verdict.case_id)
+        carried = carry_out(hand, verdict, self.registry, rules, sending)
+        if carried.refused:
+            return carried
+        new = [item for item in carried.outgoing if item.key not in self.outbox]
+        self.before[verdict.case_id] = (
+            hand.case,
+            list(self.decided[verdict.case_id]),
+            [item.key for item in new],
+        )
+        self.outbox.update((item.key, item) for item in new)
+        self._keep(verdict, carried)
+        return replace(carried, outgoing=tuple(new))
+
+    def _keep(self, verdict: Verdict, carried: Carried) -> None:
+        number = verdict.case_id
+        state = carried.state or self.cases[number].state
+        changed = replace(self.cases[number], state=state)
+        if carried.request:
+            changed = replace(changed, request=carried.request)
+        if carried.facts and carried.facts.session:
+            found = carried.facts.session
+            changed = replace(changed, session_id=found.session_id, client_id=found.client_id)
+        self.cases[number] = changed
+        if carried.decision:
+            self.decided[number].append(replace(carried.decision, state=state))
+        (self.closed.add if state in CLOSED else self.closed.discard)(number)
+
+    def undo(self, case_id: int) -> list[str]:
+        """Take the last action back; what was to leave because of it."""
+        self.cases[case_id], self.decided[case_id], keys = self.before.pop(case_id)
+        self.closed.discard(case_id)
+        for key in keys:
+            del self.outbox[key]
+        return keys
 
     # As ``triage.conversation.Memory``
 
@@ -151,7 +203,8 @@ class Desk:
         return self.registry
 
     def open_cases(self, *_: object) -> list[OpenCase]:
-        return [case for case in self.cases.values() if case.state not in ENDED]
+        open_ones = (case for case in self.cases.values() if case.case_id not in self.closed)
+        return [case for case in open_ones if case.state not in ENDED]
 
     def said(self, cases: Sequence[OpenCase]) -> list[Said]:
         return [self.heard[place] for case in cases for place in case.asks]

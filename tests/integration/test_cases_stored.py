@@ -7,12 +7,14 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from casework import Handled, an_email
+from casework.people import Did, acted_scenarios, play
 from casework.scenarios import (
     check,
     clock,
@@ -29,11 +31,14 @@ from services.postgres import Postgres
 from sqlalchemy import text
 from store_samples import registry_file
 
+from review import acting
 from store import Store, open_store
 from triage.conversation import Rules, hear
 from triage.deadlines import OfficeHours
+from triage.effects import Sending
 from triage.matter import Thresholds
 from triage.records import Email, MessageKey, Request
+from triage.verdicts import Verdict
 
 BEFORE = datetime(2025, 11, 1, tzinfo=UTC)
 
@@ -103,6 +108,45 @@ def test_scenario_through_the_store(scenario: dict[str, Any], fresh: Callable[..
             receive(store, email, [request_from(mail)], rules_at(now, office()), number)
 
             check(latest(store, email), mail["expect"])
+
+
+@dataclass(frozen=True)
+class OnDatabase:
+    """Where a scenario with a person's actions plays: mail and verdicts through the store."""
+
+    store: Store
+
+    def hear(self, scenario: dict[str, Any], mail: dict[str, Any], number: int) -> Handled:
+        email, now = email_from(scenario, mail, number), clock(scenario, mail)
+        receive(self.store, email, [request_from(mail)], rules_at(now, office()), number)
+        return latest(self.store, email)
+
+    def request(self, case_id: int) -> Request:
+        return self.store.case(case_id).case.request
+
+    def act(self, verdict: Verdict) -> Did:
+        story, rules = self.store.case(verdict.case_id), rules_at(verdict.at, office())
+        acted = acting.act(self.store, story, verdict, rules, Sending())
+        return self._did(verdict.case_id, acted)
+
+    def undo(self, case_id: int, verdict: Verdict) -> Did:
+        acted = acting.undo(self.store, case_id, verdict.by, verdict.at)
+        assert acted.refused is None
+        return self._did(case_id, acted)
+
+    def _did(self, case_id: int, acted: acting.Acted) -> Did:
+        decision = self.store.case(case_id).case.decision
+        return Did(decision.state, decision, acted.outgoing, acted.remarks, acted.refused)
+
+
+@pytest.mark.parametrize("scenario", acted_scenarios())
+def test_what_people_do_through_the_store(
+    scenario: dict[str, Any], fresh: Callable[..., str]
+) -> None:
+    with open_store(fresh(known=scenario.get("registry", True))) as store:
+        play(OnDatabase(store), scenario)
+
+        assert store.first_broken_audit_row() is None
 
 
 def latest(store: Store, email: Email) -> Handled:
