@@ -152,19 +152,6 @@ def settled(
 # --- beside the runs ------------------------------------------------------------------------------
 
 
-def deliver_after_a_run(
-    settings: Settings, store: Store, *, tell: Callable[[str], None]
-) -> list[Delivered]:
-    """Send what is due where the settings want runs to do so; *tell* hears what went wrong."""
-    if not settings.outbox.with_runs:
-        return []
-    reports = deliver(store, carriers(settings), _now)
-    for report in reports:
-        if report.failed or report.dead or report.uncertain:
-            tell(line_of(report))
-    return reports
-
-
 class Courier(Thread):
     """Delivers beside `watch`, every few seconds, until told to stop."""
 

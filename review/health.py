@@ -10,12 +10,15 @@ from typing import Any, Final
 
 from ingest.sources import SourceError, open_source
 from settings import Settings, SettingsError, SourceSettings
-from store import Counts, StoreError, open_store
+from store import Counts, OutboxCounts, StoreError, open_store
+from store.outbox import STATES, STUCK
 
 #: Time enough to sign in again, or to make a new client secret, without haste.
 ENDS_SOON: Final = timedelta(days=14)
 #: A scheduled run that has not succeeded for longer has been forgotten or fails.
 LATE: Final = timedelta(hours=24)
+#: What a person decided is to have left by then; a cancellation may matter within the day.
+OVERDUE: Final = timedelta(hours=1)
 
 
 def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, Any]:
@@ -23,6 +26,7 @@ def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, An
     model, refused = model_in_use(settings)
     issues = [
         *_issues(counts, refused, now),
+        *_stuck(counts.outbox, now),
         *_stale(counts, settings, now),
         *_ending(settings, now),
     ]
@@ -36,6 +40,8 @@ def health_of(counts: Counts, settings: Settings, now: datetime) -> dict[str, An
         "backlog_by_queue": dict(counts.open_by_queue),
         "oldest_open_at": _iso(counts.oldest_open_at),
         "quarantined": counts.quarantined,
+        "outbox": {name: counts.outbox.by_state.get(name, 0) for name in STATES},
+        "outbox_overdue_since": _iso(counts.outbox.overdue_since),
         "messages": counts.messages,
         "registry_imported_at": _iso(counts.registry_imported_at),
         "sessions_imported_at": _iso(counts.sessions_imported_at),
@@ -58,6 +64,16 @@ def _issues(counts: Counts, refused: str, now: datetime) -> Iterator[str]:
         yield "no booking registry; see `fit-triage registry import`"
     if refused:
         yield f"the model is refused, everything goes to check: {refused}"
+
+
+def _stuck(outbox: OutboxCounts, now: datetime) -> Iterator[str]:
+    dead, uncertain = (outbox.by_state.get(name, 0) for name in STUCK)
+    if dead:
+        yield f"{dead} could not leave and are given up; see `fit-triage outbox list`"
+    if uncertain:
+        yield f"{uncertain} may have left or not; see `fit-triage outbox list`"
+    if outbox.overdue_since and now - outbox.overdue_since > OVERDUE:
+        yield f"something waits to leave since {_iso(outbox.overdue_since)}"
 
 
 def _stale(counts: Counts, settings: Settings, now: datetime) -> Iterator[str]:
@@ -116,6 +132,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "registry", _registry_problem(settings)
     for spec in settings.sources:
         yield spec.url, _problem(partial(_try_source, settings, spec))
+    yield from _ways_out(settings)
     if not settings.sources:
         yield "sources", "none configured; set `sources` or give run --source"
     if not settings.authserv_id:
@@ -133,6 +150,19 @@ def _registry_problem(settings: Settings) -> str:
     if counts.registry_imported_at is None:
         return "never imported; see `fit-triage registry import`"
     return staleness(counts.sessions_imported_at, settings.limits(), datetime.now(UTC))
+
+
+def _ways_out(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each configured way out of the system; nothing is sent by trying it."""
+    from review.ways_out import carriers
+
+    ways: list[tuple[str, Callable[[], object]]] = []
+    if problem := _problem(
+        lambda: ways.extend((n, w.check) for n, w in carriers(settings).items())
+    ):
+        yield "ways out", problem
+    for name, attempt in ways:
+        yield f"outbox {name}", _problem(attempt)
 
 
 def _try_source(settings: Settings, spec: SourceSettings) -> None:

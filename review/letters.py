@@ -118,6 +118,10 @@ class Drafts:
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:  # noqa: ARG002 - it is looked for by its Message-ID
         return NotNow("interrupted", at_once=True)
 
+    def check(self) -> None:
+        with self._open_box() as box:
+            box.folder(b"\\Drafts")
+
 
 def _short(error: SourceError) -> str:
     """What happened, without the mailbox's name, which is an address."""

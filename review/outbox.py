@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from review.desk import AsJson, Desk, Now, UsageProblemError, console, print_json, store_of
-from settings import SettingsError
+from settings import Settings, SettingsError
 from store import OutboxRow, Store
 from store.outbox import STATES, STUCK
 
@@ -40,6 +40,27 @@ def deliver(context: typer.Context, now: Now = None, *, as_json: AsJson = False)
     with store_of(settings) as store:
         reports = send(store, ways, lambda: now or datetime.now(UTC))
     _print_reports(reports, as_json=as_json)
+
+
+def deliver_after_a_run(settings: Settings, store: Store) -> None:
+    """Send what is due, where the settings want runs to do so; trouble is said, the run stands.
+
+    What could not leave is tried again, and ``health`` tells when it has waited for too long.
+    """
+    from review.delivery import deliver as send
+    from review.delivery import line_of
+    from review.ways_out import carriers
+
+    if not settings.outbox.with_runs:
+        return
+    try:
+        ways = carriers(settings)
+    except SettingsError as error:  # mail was read, and that is what a run is for
+        typer.echo(f"fit-triage: {error}", err=True)
+        return
+    for report in send(store, ways, lambda: datetime.now(UTC)):
+        if report.failed or report.dead or report.uncertain:
+            typer.echo(f"fit-triage: {line_of(report)}", err=True)
 
 
 def _print_reports(reports: list[Delivered], *, as_json: bool) -> None:

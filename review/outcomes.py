@@ -60,3 +60,6 @@ class Carrier(Protocol):
 
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:
         """What became of *rows*, whose sender was killed while sending them together."""
+
+    def check(self) -> None:
+        """Try the way without sending anything; raises ``SourceError`` with what is wrong."""

@@ -23,6 +23,7 @@ import typer
 
 from ingest.pace import Pace
 from ingest.sources import Access, SourceError, open_source, parse_imap_address
+from review.delivery import Courier
 from review.desk import Desk, mailboxes, store_of
 from settings import Settings, SettingsError, SourceSettings
 from store import Store, StoreError
@@ -98,6 +99,7 @@ def watch(
         store_of(settings) as store,
         desk.engine.workers(settings) as workers,
         _listening(settings, turns, wake),
+        _delivering(settings, store),
     ):
         left = rounds
         while not signals.stopped and left != 0:
@@ -171,6 +173,18 @@ def _access(settings: Settings, turn: Turn) -> Access:
     except SettingsError as error:  # a file that was there at the start; it may come back
         raise SourceError(str(error)) from None
     return replace(access, before_login=turn.pace.before_login)
+
+
+@contextmanager
+def _delivering(settings: Settings, store: Store) -> Iterator[None]:
+    """Let what people decided leave beside the reading, where the settings have a way out."""
+    courier = Courier(settings, store, lambda said: typer.echo(f"fit-triage: {said}", err=True))
+    courier.start()
+    try:
+        yield
+    finally:
+        courier.stop()
+        courier.join(_FAREWELL_S)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from ingest.sources import SourceError
 from review.outcomes import Arrived, Fate, NotNow, Refused
 from store import OutboxRow
 
@@ -114,6 +115,9 @@ class Webhooks:
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:  # noqa: ARG002 - the receiver knows its id
         return NotNow("interrupted", at_once=True)
 
+    def check(self) -> None:
+        """Nothing: a receiver can be tried only by a message, and its secrets were looked at."""
+
 
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -203,6 +207,10 @@ class ExportFolder:
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:
         # These and no others, so that a file that was written already is written as it was.
         return self.carry(rows, lambda _: None)
+
+    def check(self) -> None:
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise SourceError(f"export folder {self._folder} cannot be written")
 
 
 def write_whole(path: Path, content: bytes) -> None:
