@@ -23,7 +23,6 @@ _FIELDS_OF_PARTS = frozenset(
 )
 _STUB = 200  # characters below which a text part is compared with its HTML sibling
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_MORE = 0.05  # share of its words by which one form of a text may go beyond another
 _SAYS_NOTHING = re.compile(
     r"(?i)(?:view|read|see)[^.\n]{0,60}(?:html|browser|online)|does not support html|html[- ]"
     r"(?:format|e?-?mail|version|capable|enabled)|<html|^\W*$"
@@ -256,10 +255,12 @@ def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
 
 
 def _compare(unread: str, read: str, body: Body) -> None:
-    """Flag a form of the text that says more than the one read."""
-    words = set(_WORD.findall(unread.lower()))
-    more = words.difference(_WORD.findall(read.lower()))
-    if len(more) > _MORE * len(words):
+    """Flag a form of the text that says more than the one read, be it by one word: "not" is one.
+
+    A tolerance by share would hide single words: the short ones, alike in any two texts, water it
+    down. Of 100 public messages with both forms 17 differ, 16 of them by more than one in twenty.
+    """
+    if set(_WORD.findall(unread.lower())).difference(_WORD.findall(read.lower())):
         body.defects.append("alternative_differs")
 
 

@@ -522,6 +522,16 @@ def test_text_and_html_that_say_different_things_are_flagged():
     assert "alternative_differs" in email.defects
 
 
+def test_one_word_that_only_the_html_form_says_is_flagged():
+    text = "I have told her, and we talked through the reasons for it at length. " * 5
+    plain = b"Content-Type: text/plain\n\n" + text.encode()
+    marked = b"Content-Type: text/html\n\n" + text.replace("have told", "have not told").encode()
+
+    email = multipart(plain, marked, kind="alternative")
+
+    assert "alternative_differs" in email.defects
+
+
 def test_text_and_html_that_say_the_same_are_not_flagged():
     text = b"Please cancel the session with Imogen on Tuesday.\n"
     marked = b"<style>p {margin: none}</style><p>Please <b>cancel</b> the session with Imogen on"
