@@ -27,6 +27,7 @@ from review.desk import Engine
 from review.terminal import SourceReport, total
 from settings import Settings, SourceSettings, Start
 from store import Batch, Lease, LeaseHeldError, LeaseLostError, Quarantined, Store, Tally
+from store.stubborn import stubborn
 from triage.records import NO_ASK, Cursor, Email, RawMessage, Request
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ def understand(reading: Reading, messages: Sequence[RawMessage]) -> list[Read]:
 
     No message raises and none holds up the next: an unreadable one gives its cause.
     """
+    _reader(reading.model, fast=reading.fast)  # where it finds no room, no message is to blame
     try:
         return _understand(reading, messages)
     except Exception as error:  # noqa: BLE001 - a bug on one message must not take the others along
@@ -292,13 +294,18 @@ def run_sources(
 def _report(source: Source, errand: Errand, carry_it: Callable[[Errand], None]) -> SourceReport:
     stored = [Tally()]  # what was stored before a failure counts as well
 
-    def follow(tally: Tally) -> None:
-        stored[0] = tally
-        errand.progress(tally)
+    def attempt() -> None:
+        before = stored[0]
+
+        def follow(tally: Tally) -> None:
+            stored[0] = before + tally
+            errand.progress(stored[0])
+
+        carry_it(replace(errand, progress=follow))
 
     try:
         with source:
-            carry_it(replace(errand, progress=follow))
+            stubborn(attempt)
     except LeaseHeldError:
         return SourceReport(source.name, stored[0], "another run is at work here; left to it")
     except LeaseLostError:

@@ -3,7 +3,8 @@
 Any ``concurrent.futures.Executor`` will do. A worker has so much processor time for a chunk and so
 much memory; past the first the operating system ends it, even inside a C library. Where a worker
 dies, for that or any other reason, its messages are tried again one by one; the one that kills
-again is handed to ``give_up``, and the rest go on.
+again is handed to ``give_up``, and the rest go on. But no message is blamed for a machine on which
+workers cannot live at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
+
+from ingest.sources import SourceError
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -27,11 +30,16 @@ Made = TypeVar("Made")
 #: Messages handed to a worker at once: enough for the models to be quick, few enough to share out.
 CHUNK = 50
 
-
 #: Seconds of processor time for a chunk, the loading of models included: a hundred times the usual.
 CPU_SECONDS = 20.0
 #: Bytes of address space for a worker process; models and libraries take about 0.6 GiB of it.
 ADDRESS_SPACE = 3 * 2**30
+#: How work ends where a message, or the machine, leaves it no room.
+_FAILURES: Final = (BrokenExecutor, MemoryError, OSError, ImportError)
+
+
+class NoWorkersError(SourceError):
+    """No process can read mail here now, whatever the mail: out of memory, files or disk."""
 
 
 class Workers(Generic[Given, Made]):
@@ -71,29 +79,50 @@ class Workers(Generic[Given, Made]):
         return lambda: [made for chunk, future in started for made in self._collect(chunk, future)]
 
     def _submit(self, chunk: Sequence[Given]) -> Future[list[Made]]:
-        if self._executor is None:
-            self._executor = self._new_executor()
         try:
-            return self._executor.submit(self._work, chunk)
-        except BrokenExecutor:
-            self._executor = self._new_executor()
-            return self._executor.submit(self._work, chunk)
+            if self._executor is None:
+                self._executor = self._new_executor()
+            try:
+                return self._executor.submit(self._work, chunk)
+            except BrokenExecutor:
+                self._executor = self._new_executor()
+                return self._executor.submit(self._work, chunk)
+        except (OSError, RuntimeError, MemoryError) as error:  # of the process or its threads
+            raise _cannot_live(error) from None
 
     def _collect(self, chunk: Sequence[Given], future: Future[list[Made]]) -> list[Made]:
         try:
             return future.result()
-        except BrokenExecutor:
+        except _FAILURES:
             # The pool is gone, and with it chunks that had nothing to do with it: who did?
             return [self._alone(item) for item in chunk]
 
     def _alone(self, item: Given) -> Made:
         for work in (self._work, *self._last):
-            with self._new_executor() as executor:
-                try:
-                    return executor.submit(work, [item]).result()[0]
-                except BrokenExecutor:
-                    continue
+            made = self._tried(work, [item])
+            if not isinstance(made, BaseException):
+                return made[0]
+        nothing = self._tried(self._work, [])
+        if isinstance(nothing, BaseException):  # then it is not this message's doing
+            raise _cannot_live(nothing)
         return self._give_up(item)
+
+    def _tried(
+        self, work: Callable[[Sequence[Given]], list[Made]], items: Sequence[Given]
+    ) -> list[Made] | BaseException:
+        """What *work* makes of *items* in a process of its own, or how that ended."""
+        try:
+            with self._new_executor() as executor:
+                return executor.submit(work, items).result()
+        except (*_FAILURES, RuntimeError) as error:
+            return error
+
+
+def _cannot_live(error: BaseException) -> NoWorkersError:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return NoWorkersError(
+        f"no process that reads mail can live here ({why}); look at memory, open files, disk space"
+    )
 
 
 def _bounded(
@@ -133,7 +162,8 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends in order
     collect_garbage_rarely()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, most))
+    room = ADDRESS_SPACE if most == resource.RLIM_INFINITY else min(ADDRESS_SPACE, most)
+    resource.setrlimit(resource.RLIMIT_AS, (room, most))
     parent = multiprocessing.parent_process()
     if parent is not None:
         sentinel = parent.sentinel

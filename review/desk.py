@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,11 +132,11 @@ def store_of(settings: Settings, *, scratch: bool = False) -> Iterator[Store]:
     new = (
         database.startswith("sqlite:///") and not Path(database.removeprefix("sqlite:///")).exists()
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
         if scratch and new:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             database = f"sqlite:///{folder}/rehearsal.sqlite3"
-        with open_store(database) as store:
-            yield store
+        yield stack.enter_context(open_store(database))
 
 
 @contextmanager

@@ -33,3 +33,15 @@ def double_hugely(numbers: Sequence[int]) -> list[int]:
     if any(number < 0 for number in numbers):
         bytearray(1 << 40)
     return double(numbers)
+
+
+def never_lives(numbers: Sequence[int]) -> list[int]:
+    """Find no room, whatever there is to do."""
+    bytearray(1 << 60)
+    return double(numbers)
+
+
+def dies_at_once(numbers: Sequence[int]) -> list[int]:
+    """End as where the kernel is out of memory, whatever there is to do."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return double(numbers)

@@ -2,13 +2,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
 import pytest
-from worker_jobs import double, double_hugely, double_or_die, double_slowly, process_id
+from worker_jobs import (
+    dies_at_once,
+    double,
+    double_hugely,
+    double_or_die,
+    double_slowly,
+    never_lives,
+    process_id,
+)
 
-from ingest.workers import CHUNK, Workers, process_pool
+from ingest.workers import CHUNK, NoWorkersError, Workers, process_pool
 
 POOL = partial(process_pool, 1)
 
@@ -42,8 +52,48 @@ def test_a_message_that_takes_for_ever_is_given_up() -> None:
 
 
 def test_a_message_cannot_take_all_the_memory() -> None:
-    with Workers(double_hugely, lambda _: -1, POOL) as workers, pytest.raises(MemoryError):
-        workers.start([-1])()
+    with Workers(double_hugely, lambda _: -1, POOL) as workers:
+        found = workers.start([1, -2, 3])()
+
+    assert found == [2, -1, 6]
+
+
+@pytest.mark.parametrize("work", [never_lives, dies_at_once])
+def test_no_message_is_blamed_where_no_worker_can_live(work: Callable[..., list[int]]) -> None:
+    given_up: list[int] = []
+
+    with Workers(work, given_up.append, POOL) as workers, pytest.raises(NoWorkersError):
+        workers.start([1, 2, 3])()
+
+    assert given_up == []
+
+
+def test_where_no_process_can_be_started_that_is_said() -> None:
+    def full() -> Executor:
+        raise OSError(28, "No space left on device")
+
+    with (
+        Workers(double, lambda _: -1, full) as workers,
+        pytest.raises(NoWorkersError, match="No space left on device"),
+    ):
+        workers.start([1])
+
+
+def test_workers_live_below_a_limit_set_by_others() -> None:
+    program = (
+        "import resource, sys; sys.path.insert(0, 'tests')\n"
+        "from worker_jobs import double\n"
+        "from ingest.workers import process_pool\n"
+        "if __name__ == '__main__':\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "    print(process_pool(1).submit(double, [4]).result())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "[8]\n", done.stderr
 
 
 def test_nothing_starts_before_the_first_message() -> None:
