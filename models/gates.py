@@ -71,11 +71,11 @@ class Trigger:
     must: Mapping[str, Sequence[str]]
 
 
-def load_triggers(path: Path = TRIGGERS) -> list[Trigger]:
-    """The frozen messages."""
+def load_triggers(path: Path | None = None) -> list[Trigger]:
+    """The frozen messages, or those of *path*."""
     blank = {"from_name": "A. Therapist", "from_email": "a@practice.example", "quoted": ""}
     blank |= {"sent": "2025-11-03T10:00:00+00:00", "subject": "", "signature": ""}
-    with path.open(encoding="utf-8") as stream:
+    with (path or TRIGGERS).open(encoding="utf-8") as stream:
         records = [json.loads(line) for line in stream if line.strip()]
     return [Trigger(r["id"], email_of({**blank, **r}), r["must"]) for r in records]
 
