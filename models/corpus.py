@@ -76,8 +76,17 @@ class Corpus:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The message files in natural order: t1, t2, …, t10."""
-        return tuple(sorted({e.file for e in self.examples}, key=lambda f: (len(f), f)))
+        """The message files in natural order, t1 to t12, and then the supplements from s1 on."""
+        return tuple(sorted({e.file for e in self.examples}, key=_natural))
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The files that figures are told of: all but the supplements, which are ours."""
+        return tuple(file for file in self.files if not file.startswith("s")) or self.files
+
+
+def _natural(file: str) -> tuple[bool, int, str]:
+    return file.startswith("s"), len(file), file
 
 
 def load_corpus(folder: Path = CORPUS_FOLDER) -> Corpus:
@@ -85,7 +94,8 @@ def load_corpus(folder: Path = CORPUS_FOLDER) -> Corpus:
 
     Evidence and sentence banks may be missing; message files may not. Raises CorpusError.
     """
-    paths = sorted(folder.glob("t*.jsonl"), key=lambda p: (len(p.stem), p.stem))
+    found = [*folder.glob("t*.jsonl"), *folder.glob("s[0-9]*.jsonl")]
+    paths = sorted(found, key=lambda p: _natural(p.stem))
     if not paths:
         raise CorpusError(f"{folder}: no corpus file; expected t1.jsonl, t2.jsonl, …")
     banks = [p for stem in _BANKS for p in sorted(folder.glob(f"{stem}*.jsonl"))]

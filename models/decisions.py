@@ -7,7 +7,7 @@ that the heads had not seen, so its probabilities mean what they say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,40 @@ def _log_softmax(logits: Floats) -> Floats:
 
 def kind_features(evidence: Evidence) -> Floats:
     """Inputs of the decision about ``kind``."""
+    return _side_by_side(_kind_features, evidence)
+
+
+def told_features(evidence: Evidence) -> Floats:
+    """Inputs of the decision about who told the client."""
+    return _side_by_side(_told_features, evidence)
+
+
+def flag_features(evidence: Evidence) -> Floats:
+    """Inputs of the decisions about flags, agreement and risk."""
+    return _side_by_side(_flag_features, evidence)
+
+
+def stage_features(evidence: Evidence) -> Floats:
+    """Inputs of the decision about the session's stage."""
+    return _side_by_side(_stage_features, evidence)
+
+
+def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats:
+    """Inputs of the decision about each code of *field*: requests x codes x features.
+
+    *reliability* gives, for each of MARKS, how often the code is right where its phrase is found.
+    """
+    return _side_by_side(lambda each: _code_features(each, field, reliability), evidence)
+
+
+def _side_by_side(look: Callable[[Evidence], Floats], evidence: Evidence) -> Floats:
+    """What *look* makes of the linear heads' evidence, and of the transformer's where known."""
+    if evidence.deep is None:
+        return look(evidence)
+    return np.concatenate([look(evidence), look(evidence.deep)], axis=-1)
+
+
+def _kind_features(evidence: Evidence) -> Floats:
     says = evidence.best["says"]
     reasons = [SAY_COLUMN[s] for s in SIGNALS if s.startswith("fit_reasons:")]
     issues = [SAY_COLUMN[s] for s in SIGNALS if s.startswith("presenting_issues:")]
@@ -85,8 +119,7 @@ def _noticed_by_field(evidence: Evidence) -> Floats:
     )
 
 
-def told_features(evidence: Evidence, kinds: Floats) -> Floats:
-    """Inputs of the decision about who told the client; *kinds* are the kind head's margins."""
+def _told_features(evidence: Evidence) -> Floats:
     agreement = [SAY_COLUMN[signal] for signal in AGREEMENT_SIGNALS]
     return np.hstack(
         [
@@ -98,13 +131,12 @@ def told_features(evidence: Evidence, kinds: Floats) -> Floats:
             evidence.best["says"][:, agreement],
             evidence.whole["marks"][:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS]],
             evidence.noticed[:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS], 0],
-            kinds,
+            evidence.whole["kind"],
         ]
     )
 
 
-def flag_features(evidence: Evidence, kinds: Floats) -> Floats:
-    """Inputs of the decisions about flags, agreement and risk."""
+def _flag_features(evidence: Evidence) -> Floats:
     flags = [m for m in MARKS if m.split(":")[0] in _FLAG_FIELDS]
     return np.hstack(
         [
@@ -112,21 +144,16 @@ def flag_features(evidence: Evidence, kinds: Floats) -> Floats:
             evidence.whole["marks"][:, [MARK_COLUMN[m] for m in flags]],
             evidence.noticed[:, [MARK_COLUMN[m] for m in flags], 0],
             evidence.best["told"],
-            kinds,
+            evidence.whole["kind"],
         ]
     )
 
 
-def stage_features(evidence: Evidence, kinds: Floats) -> Floats:
-    """Inputs of the decision about the session's stage."""
-    return np.hstack([evidence.whole["stage"], kinds, evidence.plain])
+def _stage_features(evidence: Evidence) -> Floats:
+    return np.hstack([evidence.whole["stage"], evidence.whole["kind"], evidence.plain])
 
 
-def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats:
-    """Inputs of the decision about each code of *field*: requests x codes x features.
-
-    *reliability* gives, for each of MARKS, how often the code is right where its phrase is found.
-    """
+def _code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats:
     marks = [m for m in MARKS if m.startswith(f"{field}:")]
     says = evidence.best["says"][:, [SAY_COLUMN[m] for m in marks]]
     whole = evidence.whole["marks"][:, [MARK_COLUMN[m] for m in marks]]

@@ -15,9 +15,9 @@ from models.decisions import Decision, Decisions
 from models.evidence import gather
 from models.features import Floats
 from models.frames import confusion, requests_frame
-from models.heads import MARKS, Scores, score
+from models.heads import MARKS, Scores
 from models.predictions import Evaluation, Likely, Requests, reports_of, write_predictions
-from models.train import Lesson, blocks_of, learn_decisions, learn_heads
+from models.train import Lesson, Tuned, blocks_of, learn_decisions, learn_heads
 from models.views import View
 
 __all__ = ["Evaluation", "leave_one_file_out", "steps", "write_frames", "write_predictions"]
@@ -43,28 +43,37 @@ class _Task:
 
 def steps(corpus: Corpus) -> int:
     """How often ``leave_one_file_out`` tells of its progress."""
-    return len(_tasks(corpus)) + len(corpus.files)
+    return len(_tasks(corpus)) + len(corpus.tested)
 
 
 def leave_one_file_out(
-    corpus: Corpus, views: Sequence[View], *, seed: int, tell: Progress = lambda _: None
+    corpus: Corpus,
+    views: Sequence[View],
+    *,
+    seed: int,
+    tuned: Tuned | None = None,
+    tell: Progress = lambda _: None,
 ) -> Evaluation:
-    """Read each file with a model trained on the other files alone.
+    """Read each file with a model trained without it and the files that share its block.
 
-    The decisions are trained without it as well: their scores come from heads that saw neither the
-    file (nor the one that shares its block) nor the messages they score. Takes a few minutes.
+    The decisions are trained without them as well: their scores come from heads that saw neither
+    that block nor the messages they score. What *tuned* says of a message comes from a transformer
+    that had not seen its file, though the one that speaks of another part of the corpus had.
+    The supplements are learned from and not reported. Takes some minutes.
     """
-    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences)
-    scored = dict(_run(_tasks(corpus), lesson, seed, tell))
+    deep = tuned.unseen if tuned else ()
+    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences, deep)
     blocks = blocks_of(corpus.files)
-    predicted: dict[str, dict[str, Requests]] = {file: {} for file in corpus.files}
-    likely: dict[str, dict[str, tuple[Likely, ...]]] = {file: {} for file in corpus.files}
+    scored = dict(_run(_tasks(corpus), lesson, seed, tell))
+    predicted: dict[str, dict[str, Requests]] = {file: {} for file in corpus.tested}
+    likely: dict[str, dict[str, tuple[Likely, ...]]] = {file: {} for file in corpus.tested}
     for number, block in enumerate(blocks):
         decisions = _decisions_without(number, blocks, scored, lesson, seed)
-        for file in block:
+        for file, scores in zip(block, scored[block], strict=True):
+            if file not in corpus.tested:
+                continue
             tell(f"reading {file}")
             part = lesson.only((file,))
-            scores = scored[file,][0]
             keys = [example.id for example in part.examples]
             answers = answer(decisions, part.views, scores, "left-out")
             predicted[file] = dict(zip(keys, answers, strict=True))
@@ -112,7 +121,7 @@ def _tasks(corpus: Corpus) -> list[_Task]:
     pairs = [
         _Task((*a, "+", *b), without=(*a, *b), scored=(a, b)) for a, b in combinations(blocks, 2)
     ]
-    return [*pairs, *(_Task((file,), (file,), ((file,),)) for file in corpus.files)]
+    return [*pairs, *(_Task(block, block, tuple((file,) for file in block)) for block in blocks)]
 
 
 def _decisions_without(
@@ -153,7 +162,7 @@ def _carry_out(task: _Task, seed: int) -> list[Scores]:
     lesson = _shared["lesson"]
     rest = sorted({e.file for e in lesson.examples} - set(task.without))
     heads = learn_heads(lesson.only(rest), seed=seed)
-    return [score(heads, lesson.only(files).views) for files in task.scored]
+    return [lesson.only(files).scored(heads) for files in task.scored]
 
 
 def write_frames(evaluation: Evaluation, corpus: Corpus, folder: Path) -> None:

@@ -57,6 +57,7 @@ class Evidence:
     noticed: Floats  # requests x MARKS x (clean, contexts…): mentions, damped
     spoken: Floats  # requests x MARKS x …: what the sentence of the best phrase says besides
     plain: Floats  # length, reply, ids, time to the session, …
+    deep: Evidence | None = None  # the same by the transformer's scores, where there are any
 
 
 def gather(views: Sequence[View], scores: Scores) -> Evidence:
@@ -79,6 +80,7 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
         noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
         spoken=_spoken(views, scores),
         plain=np.asarray([_plain(view, group) for view, group in groups], dtype=np.float32),
+        deep=None if scores.deep is None else gather(views, scores.deep),
     )
 
 

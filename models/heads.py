@@ -90,11 +90,13 @@ class Scores:
     """Logits for a batch of messages: rows of sentences and of requests, heads by name.
 
     ``rows[i]`` is the first sentence row of message i; ``requests[i]`` its first request row.
+    ``deep`` is what the transformer says of the same rows, where there is one.
     """
 
     by_head: Mapping[str, Floats]
     rows: Ints
     requests: Ints
+    deep: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def score(heads: Heads, views: Sequence[View]) -> Scores:
         name: weigh(matrix, heads.request_idf)
         for name, matrix in _request_counts(views, counts).items()
     }
-    rows = _first_rows([len(view.reading.sentences) for view in views])
+    rows = first_rows([len(view.reading.sentences) for view in views])
     by_head = {}
     for plan in HEADS:
         head = heads.heads[plan.name]
@@ -155,10 +157,10 @@ def score(heads: Heads, views: Sequence[View]) -> Scores:
                 else whole[name] @ weights
             )
         by_head[plan.name] = logits
-    return Scores(by_head, rows, _first_rows([len(view.groups) for view in views]))
+    return Scores(by_head, rows, first_rows([len(view.groups) for view in views]))
 
 
-def _first_rows(lengths: Sequence[int]) -> Ints:
+def first_rows(lengths: Sequence[int]) -> Ints:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
@@ -189,7 +191,7 @@ def fit_heads(
     request_idf = inverse_document_frequency(of_requests[""])
     whole = {name: weigh(matrix, request_idf) for name, matrix in of_requests.items()}
     sentences = weigh(counts, sentence_idf)
-    rows = _first_rows([len(view.reading.sentences) for view in views])
+    rows = first_rows([len(view.reading.sentences) for view in views])
     heads = {}
     for plan in HEADS:
         on_sentences = plan.level == "sentence"

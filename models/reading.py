@@ -39,8 +39,9 @@ _ASKS_TO_MOVE: Final = re.compile(
 class Reader:
     """Reads messages into requests. ``version`` names what it reads with."""
 
-    def __init__(self, model: Model | None, version: str) -> None:
+    def __init__(self, model: Model | None, version: str, *, fast: bool = False) -> None:
         self._model = model
+        self._fast = fast
         self._language = load_language()
         self.version = version
 
@@ -66,10 +67,9 @@ class Reader:
         if self._model is None:
             return [tuple(_by_rules(view)) for view in views]
         from models.answers import answer
-        from models.heads import score
 
-        scores = score(self._model.heads, views)
-        return answer(self._model.decisions, views, scores, self.version)
+        decisions, scores = self._model.read(views, fast=self._fast)
+        return answer(decisions, views, scores, self.version)
 
 
 def load_reader(
@@ -77,14 +77,13 @@ def load_reader(
 ) -> Reader:
     """The reader of *release*, or of the promoted one.
 
-    *fast* leaves out what a release offers beyond its linear models; today that is nothing. Raises
-    ModelRefusedError when any file differs from what was released, or the release does not fit this
-    program.
+    *fast* leaves out the transformer, for archives: what it costs stands in
+    ``docs/understanding.md``. Raises ModelRefusedError when any file differs from what was
+    released, or the release does not fit this program.
     """
-    del fast  # for releases with an encoder
     version = release or promoted(folder)
-    model, manifest = load(folder / version)
-    return Reader(model, manifest.version)
+    model, manifest = load(folder / version, fast=fast)
+    return Reader(model, manifest.version, fast=fast)
 
 
 def rules_only() -> Reader:

@@ -21,18 +21,22 @@ from typing import Any, Final
 import numpy as np
 
 from models.decisions import Decision, Decisions
+from models.encoder import open_encoder
 from models.features import Featuriser, Shape
 from models.heads import HEADS, MARKS, SIGNALS, Head, Heads, Plan
 from models.train import Model
+from models.tuning import NETWORK, READOUT, VOCABULARY, readout_from
 from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 7
+FORMAT: Final = 8
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
-_LIBRARIES: Final = ("numpy", "scipy", "scikit-learn", "spacy")
+#: What a release with a transformer holds besides.
+_DEEP: Final = (NETWORK, VOCABULARY, READOUT)
+_LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "scikit-learn", "spacy", "tokenizers")
 
 
 class ModelRefusedError(Exception):
@@ -91,11 +95,23 @@ def releases(folder: Path = RELEASED) -> list[Manifest]:
 
 
 def release(
-    model: Model, folder: Path, *, version: str, seed: int, data: str, metrics: Mapping[str, Any]
+    model: Model,
+    folder: Path,
+    *,
+    version: str,
+    seed: int,
+    data: str,
+    metrics: Mapping[str, Any],
+    tuned: Path | None = None,
 ) -> Manifest:
-    """Write *model* to the new folder *folder*; the manifest comes last, so that none is half."""
+    """Write *model* to the new folder *folder*; the manifest comes last, so that none is half.
+
+    *tuned* is the folder that its transformer comes from, where it has one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {_ARRAYS: _arrays(model), _TEXTS: _texts(model)}
+    if tuned is not None:
+        files |= {name: (tuned / name).read_bytes() for name in _DEEP}
     for name, content in files.items():
         (folder / name).write_bytes(content)
     manifest = Manifest(
@@ -114,19 +130,23 @@ def release(
     return manifest
 
 
-def load(folder: Path) -> tuple[Model, Manifest]:
-    """The model in *folder*, after every hash has matched. Raises ModelRefusedError."""
+def load(folder: Path, *, fast: bool = False) -> tuple[Model, Manifest]:
+    """The model in *folder*, after every hash has matched. Raises ModelRefusedError.
+
+    *fast* leaves the transformer out, which takes most of the time to load and to read.
+    """
     manifest = _manifest(folder)
     if manifest.format != FORMAT:
         raise ModelRefusedError(f"{folder} has format {manifest.format}, wanted {FORMAT}")
     if manifest.labels != labels_digest():
         raise ModelRefusedError(f"{folder} was trained for other labels than this program's")
-    if set(manifest.files) != {_ARRAYS, _TEXTS}:
-        raise ModelRefusedError(f"{folder}/manifest.json must name {_ARRAYS} and {_TEXTS} alone")
+    if set(manifest.files) not in ({_ARRAYS, _TEXTS}, {_ARRAYS, _TEXTS, *_DEEP}):
+        wanted = ", ".join((_ARRAYS, _TEXTS, *_DEEP))
+        raise ModelRefusedError(f"{folder}/manifest.json must name {wanted} or the first two alone")
     contents = {name: _verified(folder / name, digest) for name, digest in manifest.files.items()}
     try:
-        return _model(contents[_ARRAYS], json.loads(contents[_TEXTS])), manifest
-    except (KeyError, ValueError, TypeError) as error:
+        return _model(contents, fast=fast), manifest
+    except Exception as error:  # onnxruntime and tokenizers raise kinds of their own
         reason = f"{folder} cannot be read: {type(error).__name__}"
         raise ModelRefusedError(reason) from error
 
@@ -163,9 +183,10 @@ def _arrays(model: Model) -> bytes:
         arrays[f"head.{name}.bias"] = head.bias
         for beside, weights in head.weights.items():
             arrays |= _sparse(f"head.{name}.{beside}", weights)
-    for name, decision in _decisions(model.decisions).items():
-        arrays[f"decision.{name}.weights"] = decision.weights
-        arrays[f"decision.{name}.bias"] = decision.bias
+    for way, decisions in _ways(model).items():
+        for name, decision in _decisions(decisions).items():
+            arrays[f"{way}.{name}.weights"] = decision.weights
+            arrays[f"{way}.{name}.bias"] = decision.bias
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -199,9 +220,15 @@ def _texts(model: Model) -> bytes:
         "shape": {"longest": shape.longest, "characters": shape.characters, "rarest": shape.rarest},
         "known": sorted(model.heads.featuriser.known),
         "labels": {name: dec.labels for name, dec in _decisions(model.decisions).items()},
-        "thresholds": model.decisions.thresholds,
+        "thresholds": {way: decisions.thresholds for way, decisions in _ways(model).items()},
     }
     return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _ways(model: Model) -> dict[str, Decisions]:
+    """The sets of decisions that *model* has, by what they go by."""
+    ways = {"fast": model.decisions}
+    return ways | {"deep": model.deep_decisions} if model.deep_decisions else ways
 
 
 def _decisions(decisions: Decisions) -> dict[str, Decision]:
@@ -209,8 +236,9 @@ def _decisions(decisions: Decisions) -> dict[str, Decision]:
     return named | dict(decisions.flags) | dict(decisions.codes)
 
 
-def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+def _model(contents: Mapping[str, bytes], *, fast: bool) -> Model:
+    texts = json.loads(contents[_TEXTS])
+    with np.load(io.BytesIO(contents[_ARRAYS]), allow_pickle=False) as archive:
         arrays = dict(archive)
     heads = Heads(
         featuriser=Featuriser(Shape(**texts["shape"]), texts["known"], arrays["vocabulary"]),
@@ -218,22 +246,29 @@ def _model(content: bytes, texts: Mapping[str, Any]) -> Model:
         request_idf=arrays["idf.request"].astype(np.float32),
         heads={plan.name: _head(arrays, plan) for plan in HEADS},
     )
+    by_linear = _answers("fast", texts, arrays)
+    if fast or NETWORK not in contents:
+        return Model(heads, by_linear)
+    encoder = open_encoder(
+        contents[NETWORK], contents[VOCABULARY].decode(), readout_from(contents[READOUT])
+    )
+    return Model(heads, by_linear, encoder, _answers("deep", texts, arrays))
+
+
+def _answers(way: str, texts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Decisions:
     named = {
-        name: Decision(
-            tuple(labels), arrays[f"decision.{name}.weights"], arrays[f"decision.{name}.bias"]
-        )
+        name: Decision(tuple(labels), arrays[f"{way}.{name}.weights"], arrays[f"{way}.{name}.bias"])
         for name, labels in texts["labels"].items()
     }
-    answers = Decisions(
+    return Decisions(
         kind=named.pop("kind"),
         told=named.pop("told"),
         stage=named.pop("stage"),
         codes={name: named.pop(name) for name in CODE_SETS},
         flags=named,
-        thresholds=texts["thresholds"],
+        thresholds=texts["thresholds"][way],
         reliability=arrays["reliability"],
     )
-    return Model(heads, answers)
 
 
 def _head(arrays: Mapping[str, Any], plan: Plan) -> Head:

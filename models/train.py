@@ -7,7 +7,7 @@ their probabilities hold for mail that is new.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from models import decisions as d
 from models.answers import code_probabilities
 from models.corpus import Corpus, Example, Sentence
+from models.encoder import Deep, Encoder, deep_scores, read_deeply
 from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
 from models.heads import MARKS, Heads, Scores, fit_heads, score
@@ -24,7 +25,7 @@ from triage.labels import AGREEMENTS, CODE_SETS, KINDS, NOTIFICATIONS, RISKS, ST
 from triage.records import Request
 
 #: Files are left out in so many blocks when the decisions' scores are made.
-BLOCKS: Final = 6
+BLOCKS: Final = 4
 _FLAG_LABELS: Final = {
     "alternatives_requested": ("false", "true"),
     "guarantee_asked": ("false", "true"),
@@ -43,25 +44,58 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All that reading needs: the heads and the decisions."""
+    """All that reading needs: the heads and the decisions, and the transformer where there is one.
+
+    ``decisions`` go by the linear heads alone; ``deep_decisions`` by the transformer as well.
+    """
 
     heads: Heads
     decisions: d.Decisions
+    encoder: Encoder | None = None
+    deep_decisions: d.Decisions | None = None
+
+    def read(self, views: Sequence[View], *, fast: bool = False) -> tuple[d.Decisions, Scores]:
+        """Which decisions to ask about *views*, and the scores to ask them with."""
+        scores = score(self.heads, views)
+        if fast or self.encoder is None or self.deep_decisions is None:
+            return self.decisions, scores
+        deep = deep_scores(views, read_deeply(self.encoder, views))
+        return self.deep_decisions, replace(scores, deep=deep)
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Messages to learn from, read by the rules, and the sentence banks beside them."""
+    """Messages to learn from, read by the rules, and the sentence banks beside them.
+
+    ``deep`` is what transformers that had not seen the message say of each; empty without.
+    """
 
     examples: tuple[Example, ...]
     views: tuple[View, ...]
     bank: tuple[Sentence, ...]
+    deep: tuple[Deep, ...] = ()
 
     def only(self, files: Sequence[str]) -> Lesson:
         kept = [i for i, example in enumerate(self.examples) if example.file in files]
         return Lesson(
-            tuple(self.examples[i] for i in kept), tuple(self.views[i] for i in kept), self.bank
+            tuple(self.examples[i] for i in kept),
+            tuple(self.views[i] for i in kept),
+            self.bank,
+            tuple(self.deep[i] for i in kept) if self.deep else (),
         )
+
+    def scored(self, heads: Heads) -> Scores:
+        """What *heads*, and where known the transformers, say of the messages."""
+        scores = score(heads, self.views)
+        return replace(scores, deep=deep_scores(self.views, self.deep)) if self.deep else scores
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A fine-tuned transformer, and what such as had not seen them say of a corpus's messages."""
+
+    encoder: Encoder
+    unseen: tuple[Deep, ...]  # parallel to the corpus's examples
 
 
 def learn_heads(lesson: Lesson, *, seed: int) -> Heads:
@@ -76,41 +110,49 @@ def blocks_of(files: Sequence[str], blocks: int = BLOCKS) -> list[tuple[str, ...
 
 
 def train(
-    corpus: Corpus, views: Sequence[View], *, seed: int, tell: Progress = lambda _: None
+    corpus: Corpus,
+    views: Sequence[View],
+    *,
+    seed: int,
+    tuned: Tuned | None = None,
+    tell: Progress = lambda _: None,
 ) -> Model:
     """A model of the whole *corpus*. The same corpus and seed give the same model.
 
-    *tell* hears of each step; there are ``BLOCKS + 2``.
+    *tuned* is a transformer fine-tuned on the same corpus (``models.tuning``). *tell* hears of each
+    step; there are ``BLOCKS + 2``.
     """
-    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences)
+    deep = tuned.unseen if tuned else ()
+    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences, deep)
     unseen = []
     for block in blocks_of(corpus.files):
         tell(f"reading {', '.join(block)} unseen")
         rest = [file for file in corpus.files if file not in block]
         part = lesson.only(block)
-        unseen.append((part, score(learn_heads(lesson.only(rest), seed=seed), part.views)))
+        unseen.append((part, part.scored(learn_heads(lesson.only(rest), seed=seed))))
     tell("learning to decide")
-    decisions = learn_decisions(unseen, seed=seed)
+    fast = learn_decisions(
+        [(part, replace(scores, deep=None)) for part, scores in unseen], seed=seed
+    )
+    thorough = learn_decisions(unseen, seed=seed) if tuned else None
     tell("learning from all files")
-    return Model(learn_heads(lesson, seed=seed), decisions)
+    heads = learn_heads(lesson, seed=seed)
+    return Model(heads, fast, tuned.encoder if tuned else None, thorough)
 
 
 def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.Decisions:
     """Fit all decisions on messages with the scores of heads that had not seen them."""
     class_ = _Class.of(unseen, seed)
     kind = class_.learn("kind", KINDS, d.kind_features(class_.evidence), everyone=True)
-    kinds = class_.evidence.whole["kind"]
-    flag_features = d.flag_features(class_.evidence, kinds)
+    flag_features = d.flag_features(class_.evidence)
     reliability = _reliability(class_)
     codes, thresholds = {}, {"clear": _CLEAR, "any_reason": _ANY_REASON}
     for name in CODE_SETS:
         codes[name], thresholds[name] = _learn_codes(class_, name, reliability)
     return d.Decisions(
         kind=kind,
-        told=class_.learn(
-            "client_notification", NOTIFICATIONS, d.told_features(class_.evidence, kinds)
-        ),
-        stage=class_.learn("session_stage", STAGES, d.stage_features(class_.evidence, kinds)),
+        told=class_.learn("client_notification", NOTIFICATIONS, d.told_features(class_.evidence)),
+        stage=class_.learn("session_stage", STAGES, d.stage_features(class_.evidence)),
         flags={
             name: class_.learn(name, labels, flag_features, everyone=name == "risk")
             for name, labels in _FLAG_LABELS.items()
@@ -186,6 +228,7 @@ def _joined(parts: Sequence[Evidence]) -> Evidence:
         noticed=join(lambda part: part.noticed),
         spoken=join(lambda part: part.spoken),
         plain=join(lambda part: part.plain),
+        deep=_joined([p.deep for p in parts if p.deep]) if parts[0].deep else None,
     )
 
 
@@ -225,4 +268,4 @@ def best_threshold(likely: Floats, held: Bools) -> float:
     return round(float(grid[int(np.argmax(scores))]), 2)
 
 
-__all__ = ["Lesson", "Model", "learn_decisions", "learn_heads", "train"]
+__all__ = ["Lesson", "Model", "Tuned", "learn_decisions", "learn_heads", "train"]

