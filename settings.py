@@ -32,6 +32,8 @@ from pydantic_settings import (
 )
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from ingest.oauth import OAuth
     from ingest.parsing import ParseOptions
     from ingest.sources import Access, AccessTokens
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from triage.deadlines import OfficeHours
     from triage.limits import Limits
     from triage.policy import Thresholds
-    from triage.replies import Wording
+    from triage.wording import Wording
 
 PREFIX = "FIT_TRIAGE_"
 Start = Literal["history", "now"]
@@ -253,7 +255,7 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0, description="Processes for reading; 0 is one per core")
     model: str = Field("", description="Released model; empty is the promoted one")
     fast: bool = Field(default=False, description="Read without the slower models")
-    templates: Path | None = Field(None, description="Folder of draft templates; empty is ours")
+    templates: Path | None = Field(None, description="Your own templates, in place of ours")
     office: OfficeSettings = OfficeSettings()
     certainty: CertaintySettings = CertaintySettings()
     watch: WatchSettings = WatchSettings()
@@ -341,17 +343,14 @@ class Settings(BaseSettings):
         return Thresholds(**self.certainty.model_dump())
 
     def wording(self) -> Wording:
-        """The draft templates, ours or operations' own; a slip in one of them shows here."""
-        from triage.replies import Wording, WordingError
+        """The draft templates, ours with operations' own in their place; a slip shows here."""
+        from triage.wording import Wording, WordingError
 
-        folder = self.templates or resources.files("triage") / "templates"
         try:
-            sources = {item.name: item.read_text("utf-8") for item in folder.iterdir()}
-            return Wording.from_sources(sources)
+            wording = Wording.from_sources(_templates(resources.files("triage") / "templates"))
+            return wording.with_own(_templates(self.templates)) if self.templates else wording
         except WordingError as error:
-            raise SettingsError(f"templates in {folder}: {error}") from error
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(f"templates in {folder} cannot be read: {_cause(error)}") from error
+            raise SettingsError(f"templates in {self.templates or 'triage'}: {error}") from error
 
     def _password_for(self, source: SourceSettings) -> str:
         """The password of *source*: its own file, else the common file, else the environment."""
@@ -453,6 +452,15 @@ def _secret(what: str, file: Path) -> str:
     except (OSError, UnicodeError) as error:
         msg = f"{what} file {file} cannot be read: {_cause(error)}"
         raise SettingsError(msg) from error
+
+
+def _templates(folder: Path | Traversable) -> dict[str, str]:
+    """The templates in *folder* by file name; what is no template is left alone."""
+    try:
+        files = [item for item in folder.iterdir() if item.name.endswith(".j2")]
+        return {item.name: item.read_text("utf-8") for item in files}
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"templates in {folder} cannot be read: {_cause(error)}") from error
 
 
 def _cause(error: Exception) -> str:

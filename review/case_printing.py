@@ -19,9 +19,9 @@ from triage.verdicts import Outgoing, Verdict
 _WHERE: Final = {"platform": "platform", "mail": "mail", "drafts": "to drafts"}
 #: What a letter is, for whoever reads the list of what leaves.
 _LETTERS: Final = {
-    "client_cancelled": "to the client: cancelled",
-    "client_alternatives": "to the client: whom we suggest",
-    "client_guarantee": "to the client: the Guarantee",
+    "client_cancelled": "to the client (cancelled)",
+    "client_alternatives": "to the client (whom we suggest)",
+    "client_guarantee": "to the client (the Guarantee)",
 }
 _OUTBOX: Final = {
     "waiting": "waiting",
@@ -41,8 +41,11 @@ def _line(channel: str, action: str, payload: Any, session_id: str | None) -> st
     """One thing that leaves, in words."""
     if channel == "platform":
         return f"{_WHERE[channel]}: {action} {session_id or ''}".rstrip()
-    what = _LETTERS.get(action, f"to the therapist: {action.replace('_', ' ')}")
-    return f"{_WHERE[channel]}: {what}, {payload['to']}"
+    return f"{_WHERE[channel]}: {_letter(action)}, {payload['to']}"
+
+
+def _letter(action: str) -> str:
+    return _LETTERS.get(action) or f"to the therapist ({action.replace('_', ' ')})"
 
 
 def leaving_lines(outgoing: Iterable[Outgoing]) -> list[str]:
@@ -68,7 +71,7 @@ def print_acted(console: Console, case: int, acted: Acted, *, dry_run: bool = Fa
     would = "would be " if dry_run else ""
     console.print(Text(f"case {case}: {would}{acted.state}  (version {acted.version})"))
     if acted.outgoing:
-        until = _at(acted.outgoing[0].not_before)
+        until = f"{acted.outgoing[0].not_before.astimezone(LONDON):%a %d %b %H:%M:%S}"
         head = "would leave" if dry_run else f"leaves after {until}, unless undone (`case undo`)"
         console.print(Text(head, style="bold"))
         for line in leaving_lines(acted.outgoing):
@@ -86,9 +89,8 @@ def print_letters(console: Console, outgoing: Iterable[Outgoing]) -> None:
     for item in outgoing:
         if item.channel != "platform":
             text = Text(f"To: {item.payload['to']}\nSubject: {item.payload['subject']}\n\n")
-            text.append(str(item.payload["body"]))
-            title = _LETTERS.get(item.action, f"to the therapist: {item.action.replace('_', ' ')}")
-            console.print(Panel(text, title=title, title_align="left"))
+            text.append(str(item.payload["body"]).rstrip())
+            console.print(Panel(text, title=_letter(item.action), title_align="left"))
 
 
 def print_deeds(console: Console, deeds: Deeds) -> None:

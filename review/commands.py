@@ -162,7 +162,8 @@ def demo(
 ) -> None:
     """The main job on the sample mailbox, on SQLite, as of today."""
     from ingest.sample import write_sample
-    from review.showcase import worth_a_look
+    from review.acting import sending_of
+    from review.showcase import GROWN, print_approval, worth_a_look
     from review.terminal import print_queues, print_reports
 
     desk: Desk = context.obj
@@ -175,12 +176,15 @@ def demo(
         reports = desk.engine.run(settings, specs, store, sample.now, progress=progress)
         print_queues(console(), store.queue(), store.directory(), sample.now)
         shown = list(worth_a_look(store))
+        for case_id in [number for number, what in shown if what == GROWN]:
+            rules, sending = settings.rules(sample.now), sending_of(settings)
+            print_approval(console(), store, case_id, rules, sending)
     print_reports(console(), reports, dry_run=False)
     for case_id, what in shown:
         console().print(f"[dim]Worth a look[/]  show {case_id}: {what}", highlight=False)
     console().print(
-        f"[dim]Go on with[/]  {sys.argv[0]} show CASE   [dim]after[/]  "
-        f"export FIT_TRIAGE_DATABASE_URL={database}",
+        f"[dim]Go on with[/]  {sys.argv[0]} show CASE   [dim]or[/]  case approve CASE --dry-run   "
+        f"[dim]after[/]  export FIT_TRIAGE_DATABASE_URL={database}",
         soft_wrap=True,
         highlight=False,
     )

@@ -1,10 +1,20 @@
-"""What a newcomer should look at first in the demo: one case of each kind that tells something."""
+"""What a newcomer should look at first in the demo: one case of each kind, and one approval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
 
 from store import Store
+from triage.effects import Sending
+
+if TYPE_CHECKING:
+    from triage.conversation import Rules
+
+GROWN = "a thread that went from awaiting_client to ready"
 
 
 def worth_a_look(store: Store) -> Iterator[tuple[int, str]]:
@@ -14,10 +24,10 @@ def worth_a_look(store: Store) -> Iterator[tuple[int, str]]:
     grown = (row.case_id for row in threads if "awaiting_client" in _states(store, row.case_id))
     found = {
         "safeguarding, on top of everything": (r.case_id for r in rows if r.decision.safeguarding),
-        "a thread that went from awaiting_client to ready": grown,
+        GROWN: grown,
         "a referral with three alternatives": (
             r.case_id
-            for r in rows
+            for r in sorted(rows, key=lambda row: row.decision.state != "ready")
             if r.decision.queue == "referral"
             and len(r.decision.alternatives) == 3
             and not r.decision.safeguarding
@@ -35,3 +45,20 @@ def worth_a_look(store: Store) -> Iterator[tuple[int, str]]:
 def _states(store: Store, case_id: int) -> list[str]:
     story = store.case(case_id)
     return [made.decision.state for made in story.decisions] if story else []
+
+
+def print_approval(
+    console: Console, store: Store, case_id: int, rules: Rules, sending: Sending
+) -> None:
+    """What one click on a case would do and send, letters and all; nothing is done."""
+    from review import acting
+    from review.case_printing import leaving_lines, print_letters
+
+    story = store.case(case_id)
+    if story is None:
+        return
+    approval = acting.deeds(store, story, rules, sending).approval
+    console.print(Text(f"What approving case {case_id} would do and send (nothing is done yet)", style="bold"))
+    for line in leaving_lines(approval.outgoing):
+        console.print(Text(f"  - {line}"))
+    print_letters(console, approval.outgoing)

@@ -18,6 +18,7 @@ from rich.text import Text
 from ingest.defects import DEFECTS, DOUBTS
 from ingest.limits import CAUSES as UNREADABLE
 from store import CaseRow, CaseStory, ImportReport, Quarantined, Tally
+from triage.alternatives import in_a_line as alternative_line
 from triage.records import Client, Directory, Email, Finding, Part, Request, request_fields
 
 LONDON: Final = ZoneInfo("Europe/London")
@@ -225,7 +226,7 @@ def print_case(console: Console, story: CaseStory, directory: Directory, now: da
     _print_list(
         console,
         "alternatives",
-        [f"{a.name}: {'; '.join((*a.why, *a.lacks))}" for a in row.decision.alternatives],
+        [alternative_line(found) for found in row.decision.alternatives],
     )
     _print_list(
         console,

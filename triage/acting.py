@@ -147,10 +147,10 @@ def _about_the_verdict(hand: InHand, verdict: Verdict) -> Refused | None:
 
 def _not_in_this_state(hand: InHand, action: Action) -> Refused:
     state = hand.case.state
-    where = " or ".join(sorted(MOVES[action].states))
-    return Refused(
-        "state", f"{action} is for a case that is {where}; this one is {state}", allowed(state)
-    )
+    states = MOVES[action].states
+    where = {OPEN: "open", CLOSED: "closed"}.get(states) or " or ".join(sorted(states))
+    why = f"{action} is for a case that is {where}; this one is {state}"
+    return Refused("state", why, allowed(state))
 
 
 # --- what stays in the house ---------------------------------------------------------------------

@@ -173,3 +173,9 @@ def _weighed(
     return Alternative(
         therapist.therapist_id, therapist.name, round(score, 3), tuple(why), tuple(lacks)
     )
+
+
+def in_a_line(found: Alternative) -> str:
+    """An alternative as staff read it, with what speaks for it and what it lacks."""
+    lacks = f"; lacks {', '.join(found.lacks)}" if found.lacks else ""
+    return f"{found.name} ({found.therapist_id}): {'; '.join(found.why)}{lacks}"
