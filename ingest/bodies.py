@@ -13,7 +13,7 @@ from email.message import Message
 from email.parser import BytesParser
 
 from ingest import attachments, charset, html, transfer
-from ingest.limits import MAX_DEPTH, MAX_PARTS, UnreadableEmailError
+from ingest.limits import MAX_DEPTH, MAX_HTML_BYTES, MAX_PARTS, UnreadableEmailError
 from triage.records import Attachment
 
 _MAX_TEXT = 1_000_000  # characters of text that are read; nobody writes more to a support team
@@ -247,11 +247,25 @@ def _readings(siblings: list[_Piece], body: Body) -> Iterator[html.Rendered]:
         shown = sum(len(rendered.text.strip()) for rendered in readings)
         if shown > 2 * words + 20 or (shown and says_nothing):
             _compare(text, "\n".join(rendered.text for rendered in readings), body)
-            yield from readings
+            yield from map(_separable, readings)
             return
     for piece in marked:
-        _compare(html.glance(_text_of(piece.part, Body())), text, body)
-    yield from plain
+        source = html.lightened(_text_of(piece.part, Body()))
+        if len(source) > MAX_HTML_BYTES:  # then it is not compared to its end
+            body.defects.append("html_too_large")
+        _compare(html.glance(source), text, body)
+    yield from map(_separable, plain)
+
+
+def _separable(rendered: html.Rendered) -> html.Rendered:
+    """*rendered*, unless its HTML went beyond the limits: then nothing tells whose words it holds.
+
+    Raises ``UnreadableEmailError``. The form that is not read may be as large as it likes.
+    """
+    for cause in ("html_too_large", "html_too_deep"):
+        if cause in rendered.defects:
+            raise UnreadableEmailError(cause)
+    return rendered
 
 
 def _compare(unread: str, read: str, body: Body) -> None:

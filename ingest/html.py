@@ -91,8 +91,10 @@ class Rendered:
 def to_text(html: str) -> Rendered:
     """Readable text of *html*; never raises, and takes time linear in its length.
 
-    HTML beyond the limits, which would cost a parser minutes, is stripped of its tags instead.
+    HTML beyond the limits, which would cost a parser minutes, is stripped of its tags instead, and
+    with them of all that tells quoted and hidden words from others. Pictures within do not count.
     """
+    html = lightened(html)
     if len(html) > MAX_HTML_BYTES:
         return Rendered(_stripped(html), defects=("html_too_large",))
     if _depth(html) > MAX_HTML_DEPTH:
@@ -108,6 +110,15 @@ def to_text(html: str) -> Rendered:
     if _is_broken(html) and _swallows(html, rendered.text):
         rendered.defects = tuple(dict.fromkeys([*rendered.defects, "hidden_text"]))
     return rendered
+
+
+#: Of a file that stands in the HTML itself; the words are elsewhere.
+_PICTURE = re.compile(r"data:[\w.+/-]{0,60};base64,[\w+/=%]+")
+
+
+def lightened(html: str) -> str:
+    """*html* without the bytes of such files, where it would be too large with them."""
+    return _PICTURE.sub("data:", html) if len(html) > MAX_HTML_BYTES else html
 
 
 def _is_broken(html: str) -> bool:

@@ -30,6 +30,8 @@ CAUSES = {
     "too_many_lines": "The message has more lines than can be read in time.",
     "too_many_parts": "The message has more than 200 parts.",
     "too_deep": "The parts of the message are nested more than 20 levels deep.",
+    "html_too_large": "The text is HTML of more than 512 kB.",
+    "html_too_deep": "The text is HTML whose tags are nested more than 200 levels deep.",
     "nothing_to_read": "There is neither text, nor a subject, nor an attachment in the message.",
     "parser_failed": "The parser gave up on the message.",
 }

@@ -425,13 +425,37 @@ def test_hidden_text_is_left_out_and_reported():
 
 
 @pytest.mark.parametrize(
-    "source", ["<div>" * 5_000 + "hi", "<p>hi</p>" * 100_000, "<font>hi</b>" * 9_000]
+    ("source", "cause"),
+    [
+        ("<div>" * 5_000 + "hi", "html_too_deep"),
+        ("<p>hi</p>" * 100_000, "html_too_large"),
+        ("<font>hi</b>" * 9_000, "html_too_deep"),
+    ],
 )
-def test_html_made_to_be_slow_is_stripped_instead(source):
-    email = html_mail(source)
+def test_html_beyond_the_limits_is_read_by_nobody_but_people(source, cause):
+    with pytest.raises(UnreadableEmailError) as caught:
+        html_mail(source)
 
-    assert email.new_text.startswith("hi")
-    assert {"html_too_deep", "html_too_large"} & set(email.defects)
+    assert caught.value.cause == cause
+
+
+def test_pictures_inside_html_do_not_make_it_too_large():
+    picture = "<img src='data:image/png;base64," + "iVBORw0KGgo" * 90_000 + "=='>"
+
+    email = html_mail(f"<p>Please cancel HT-100001.</p>{picture}<p>I told her.</p>")
+
+    assert email.new_text.split() == ["Please", "cancel", "HT-100001.", "I", "told", "her."]
+    assert "html_too_large" not in email.defects
+
+
+def test_html_too_large_beside_a_plain_form_is_flagged_and_the_plain_form_read():
+    plain = b"Content-Type: text/plain\n\nPlease cancel the session with Imogen on Tuesday.\n" * 9
+    marked = b"Content-Type: text/html\n\n" + b"<p>Please cancel</p>\n" * 30_000
+
+    email = multipart(plain, marked, kind="alternative")
+
+    assert "Imogen" in email.new_text
+    assert "html_too_large" in email.defects
 
 
 # --- what cannot be read
