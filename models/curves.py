@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from models.measures import CALLS_FOR, CLEARED, pair
+from models.predictions import Evaluation, examples_of
 from models.slices import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from models.corpus import Corpus
 
 _BINS: Final = 10
 
@@ -83,3 +89,34 @@ def costs(answers: pd.DataFrame, prices: Costs = Costs()) -> pd.DataFrame:
 def cheapest(answers: pd.DataFrame, prices: Costs = Costs()) -> pd.Series:
     """The row of ``costs`` that costs least."""
     return costs(answers, prices).sort_values("cost", kind="stable").iloc[0]
+
+
+def clearing(corpus: Corpus, evaluation: Evaluation) -> pd.DataFrame:
+    """What taking a client as told costs and brings, by the probability asked for.
+
+    ``threshold``, ``seen`` (share of told clients taken as told), ``false_clear`` (how many others
+    are) and ``rate`` (of those others). Needs predictions that hold probabilities.
+    """
+    import pandas as pd
+
+    told: list[float] = []
+    others: list[float] = []
+    for example in examples_of(corpus, evaluation):
+        requests = evaluation.predicted[example.file][example.id]
+        likely = evaluation.likely.get(example.file, {}).get(example.id, ())
+        places = {id(request): number for number, request in enumerate(requests)}
+        for gold, read in pair(example.requests, requests):
+            if gold is not None and read is not None and likely and gold.kind in CALLS_FOR:
+                by_class = likely[places[id(read)]].get("client_notification", {})
+                sure = sum(by_class.get(name, 0.0) for name in CLEARED)
+                (told if gold.client_notification in CLEARED else others).append(sure)
+    rows = [
+        {
+            "threshold": round(float(threshold), 2),
+            "seen": float(np.mean(np.asarray(told) >= threshold)) if told else 1.0,
+            "false_clear": int(np.sum(np.asarray(others) >= threshold)),
+            "rate": float(np.mean(np.asarray(others) >= threshold)) if others else 0.0,
+        }
+        for threshold in np.arange(0.05, 1.0, 0.05)
+    ]
+    return pd.DataFrame(rows)

@@ -10,6 +10,8 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from models.extras import require
 from models.measures import AIMS, LESS_IS_BETTER, Report
 from models.slices import FEW
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from models.comparing import Comparison
+
 BLUE: Final = "#0072b2"
 ORANGE: Final = "#d55e00"
 GREEN: Final = "#009e73"
 GREY: Final = "#8a8a8a"
+_COUNTED: Final = frozenset(("false_clear", "false_discussed", "urgent_missed"))
 _STYLE: Final[Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -94,22 +99,54 @@ def coverage_plot(by_field: Mapping[str, pd.DataFrame], bound: float = 0.01) -> 
 
 def confusion_plot(table: pd.DataFrame, field: str) -> Figure:
     """A ``frames.confusion`` table as a heat map, shaded by row."""
+    return heat_plot(table, f"{field}: who was taken for what", ("read as", "labelled"))
+
+
+def heat_plot(table: pd.DataFrame, title: str, names: tuple[str, str] = ("", "")) -> Figure:
+    """Counts as a heat map, each row shaded by its shares; *names* of the columns and the rows."""
     rows, columns = table.shape
     figure, axes = _axes(1, 1, size=(1.8 + 0.62 * columns, 1.3 + 0.42 * rows))
     axis = axes[0]
     counts = table.to_numpy()
-    shares = counts / counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row in range(rows):
-        for column in range(columns):
-            count = int(counts[row, column])
-            if count:
-                colour = "white" if shares[row, column] > 0.55 else "black"
-                axis.text(column, row, str(count), ha="center", va="center", color=colour)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if shares[row, column] > 0.55 else "black"
+        count = str(int(counts[row, column]))
+        axis.text(column, row, count, ha="center", va="center", color=colour)
     axis.set_xticks(range(columns), [str(c) for c in table.columns], rotation=40, ha="right")
     axis.set_yticks(range(rows), [str(r) for r in table.index])
     axis.grid(visible=False)
-    axis.set(xlabel="read as", ylabel="labelled", title=f"{field}: who was taken for what")
+    axis.set(xlabel=names[0], ylabel=names[1], title=title)
+    return figure
+
+
+def differences_plot(comparison: Comparison) -> Figure:
+    """By how much a candidate differs, measure by measure, with 95 % intervals.
+
+    Shares only; counts of errors are no shares and stand in the table.
+    """
+    found = [d for d in comparison.differences if d.measure not in _COUNTED]
+    figure, axes = _axes(1, 1, size=(6.4, 0.9 + 0.28 * len(found)))
+    axis = axes[0]
+    colours = {"better": GREEN, "worse": ORANGE, "not distinguishable": GREY}
+    axis.axvline(0, color="black", linewidth=0.8)
+    for place, one in zip(range(len(found), 0, -1), found, strict=True):
+        axis.hlines(place, one.low, one.high, color=colours[one.finding], linewidth=2.5)
+        axis.scatter(one.difference, place, color=colours[one.finding], zorder=3)
+    axis.set_yticks(range(len(found), 0, -1), [d.measure for d in found])
+    axis.set_title("Candidate less champion (green: better, orange: worse, grey: may be luck)")
+    return figure
+
+
+def clearing_plot(frame: pd.DataFrame) -> Figure:
+    """A ``curves.clearing`` frame: what is seen, and at which price."""
+    figure, axes = _axes(1, 1, size=(5.6, 4.0))
+    axes[0].plot(frame["threshold"], frame["seen"], color=BLUE, label="told, and taken as told")
+    axes[0].plot(frame["threshold"], frame["rate"], color=ORANGE, label="not told, taken as told")
+    axes[0].set(xlabel="probability asked for", ylabel="share", ylim=(0, 1.02))
+    axes[0].set_title("Who counts as told")
+    axes[0].legend()
     return figure
 
 
