@@ -77,7 +77,7 @@ def tune(
     *,
     with_verdicts: WithVerdicts = False,
 ) -> None:
-    """Fine-tune the transformer for `train --tuned` and `evaluate --tuned`: an hour on two cores."""
+    """Fine-tune the transformer for `train --tuned`, `evaluate --tuned`: an hour on two cores."""
     from models.tuning import PARTS, tune
     from models.views import views_of
 
@@ -231,10 +231,10 @@ def _evaluate(
 
 
 def _learning_curve(corpus: Corpus, seed: int) -> pd.DataFrame:
-    from models.learning import SIZES, learning_curve
+    from models.learning import SHARES, learning_curve
     from models.views import views_of
 
-    with progress(len(SIZES)) as tell:
+    with progress(len(SHARES)) as tell:
         return learning_curve(corpus, views_of(corpus.examples), seed=seed, tell=tell)
 
 
