@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from review.desk import UsageProblemError, console, store_of
+from review.typed import login
 from triage.records import MessageKey, RawMessage
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ def attachment(
     case_or_message: Annotated[str, typer.Argument(help="A case's number, or a Message-ID.")],
     number: Annotated[int | None, typer.Argument(min=1, help="Which; left out: a list.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to put it into.")] = Path(),
+    by: Annotated[str, typer.Option(help="Who takes it; your login name where left out.")] = "",
 ) -> None:
-    """Save an attachment from the bytes kept: not opened, not run, nothing overwritten."""
+    """Save an attachment from the bytes kept: not opened, not run, nothing overwritten.
+
+    Who took which is in the audit trail.
+    """
     with store_of(context.obj.settings()) as store:
         found = list(_attachments(store, case_or_message))
         if number is None:
@@ -33,8 +38,13 @@ def attachment(
             raise UsageProblemError(f"there are {len(found)} attachments there, no number {number}")
         message, index, _ = found[number - 1]
         content = store.raw(message.digest)
-    if content is None:
-        raise UsageProblemError("the bytes of that message are no longer kept")
+        if content is None:
+            raise UsageProblemError("the bytes of that message are no longer kept")
+        # On record first: no file may come of it that the trail does not know.
+        case_id = int(case_or_message) if case_or_message.isdigit() else None
+        store.attachment_taken(
+            message.id, index, case_id=case_id, by=by or login(), now=datetime.now(UTC)
+        )
     console().print(str(_saved(message, content, index, out)), markup=False, highlight=False)
 
 

@@ -10,6 +10,7 @@ from store import leases, outbox, verdicts
 from store.database import Database
 from store.outbox import OutboxRow, Sending
 from store.verdicts import Change, StoredVerdict, Undone
+from store.writing import Turn
 from triage.labels import State
 from triage.records import CaseFacts, Decision, Request
 from triage.verdicts import Channel, Outgoing, Verdict
@@ -58,6 +59,15 @@ class Acts:
         """
         with self._database.writing() as connection:
             return verdicts.undo(connection, case_id, by, now)
+
+    def attachment_taken(
+        self, message_id: int, number: int, *, case_id: int | None, by: str, now: datetime
+    ) -> None:
+        """Put on record that *by* is being given attachment *number* (from 0) of a message."""
+        with self._database.writing() as connection:
+            turn = Turn(connection, by, now)
+            turn.tell("attachment_taken", case_id, message_id, number=number)
+            turn.end()
 
     def verdicts(
         self,

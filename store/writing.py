@@ -28,11 +28,13 @@ class Turn:
         self._connection.execute(insert(decisions), row)
         return number
 
-    def tell(self, event: str, case_id: int, **detail: object) -> None:
+    def tell(
+        self, event: str, case_id: int | None, message_id: int | None = None, **detail: object
+    ) -> None:
         """Add to the audit trail; *detail* is codes, ids and counts only."""
         self._ledger.audit_id += 1
         happened = AuditEvent(
-            self._ledger.audit_id, self._now, self._actor, event, case_id, None, detail
+            self._ledger.audit_id, self._now, self._actor, event, case_id, message_id, detail
         )
         row = sealed_row(self._ledger.audit_hash, happened)
         self._ledger.audit_hash = str(row["hash"])

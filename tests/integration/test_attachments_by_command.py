@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from store import open_store
+
 FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
 
 
@@ -67,6 +69,38 @@ def test_an_attachment_is_listed_and_saved_whole_under_a_safe_name(folder):
     saved = folder / "out" / "saq.pdf"
     assert saved.read_bytes() == PDF
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+
+def test_who_took_an_attachment_is_in_the_audit_trail_and_what_it_is_called_is_not(folder):
+    before = taken(folder)
+
+    fit_triage(folder, "attachment", "1", "1", "--out", "again", "--by", "mary")
+    fit_triage(folder, "attachment", "saq@therapist.example", "2", "--out", "again", "--by", "joe")
+    fit_triage(folder, "attachment", "1")
+    fit_triage(folder, "attachment", "1", "7", code=2)
+
+    assert [
+        (event.actor, event.case_id, event.detail) for event in taken(folder)[len(before) :]
+    ] == [
+        ("mary", 1, {"number": 0}),
+        ("joe", None, {"number": 1}),
+    ]
+    assert all(event.message_id == 1 for event in taken(folder))
+    with open_store(f"sqlite:///{folder / 'x.sqlite3'}") as store:
+        assert store.first_broken_audit_row() is None
+
+
+def test_no_attachment_is_given_out_that_cannot_be_put_on_record(folder):
+    with open_store(f"sqlite:///{folder / 'x.sqlite3'}") as store, store._database.writing():
+        said = fit_triage(folder, "attachment", "1", "1", "--out", "nothing", code=1)
+
+    assert "locked by another program" in said
+    assert not (folder / "nothing").exists()
+
+
+def taken(folder):
+    with open_store(f"sqlite:///{folder / 'x.sqlite3'}") as store:
+        return [event for event in store.case(1).audit if event.event == "attachment_taken"]
 
 
 def test_what_is_not_there_is_said_in_one_line(folder):
