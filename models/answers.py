@@ -26,6 +26,8 @@ BARE: Final = frozenset(("withdrawal", "other"))
 CLEARED: Final = ("discussed", "informed")
 #: Danger is answered from this probability on: one missed weighs as much as ten looked at in vain.
 URGENT: Final = 0.1
+#: From here on a request is left out, or another put beside: neither loses more than it gains.
+_SURELY: Final = 0.5
 _NEVER: Final = 2.0  # no probability is so high
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 
@@ -39,6 +41,7 @@ class Probabilities:
     stage: Floats
     flags: Mapping[str, Floats]
     codes: Mapping[str, Floats]  # requests x codes of the field, less "unspecified"
+    count: Mapping[str, Floats]  # by COUNTS, how likely it holds; empty without a transformer
 
 
 def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
@@ -57,6 +60,10 @@ def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
                 decision, d.code_features(evidence, name, decisions.reliability)
             )
             for name, decision in decisions.codes.items()
+        },
+        count={
+            name: np.exp(decision.log_probabilities(d.count_features(evidence))[:, 1])
+            for name, decision in decisions.count.items()
         },
     )
 
@@ -83,8 +90,22 @@ def answer(
             )
             requests.append(_request(case, decisions))
             row += 1
-        found.append(tuple(requests))
+        found.append(_counted(requests, probabilities.count, slice(row - len(requests), row)))
     return found
+
+
+def _counted(
+    requests: Sequence[Request], count: Mapping[str, Floats], rows: slice
+) -> tuple[Request, ...]:
+    """*requests* without those that stand for nothing, and with the matter left out beside them."""
+    if not count:
+        return tuple(requests)
+    spurious, beside = count["spurious"][rows], float(count["beside"][rows].mean())
+    kept = [r for r, likely in zip(requests, spurious, strict=True) if likely < _SURELY]
+    kept = kept or [requests[int(spurious.argmin())]]
+    if beside >= _SURELY and all(r.kind != "other" for r in kept):
+        kept.append(Request(kind="other", confidence=round(beside, 4)))
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)

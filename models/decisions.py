@@ -55,6 +55,23 @@ def stage_features(evidence: Evidence) -> Floats:
     return _side_by_side(_stage_features, evidence)
 
 
+def count_features(evidence: Evidence) -> Floats:
+    """Inputs of the decisions whether a request is one too many, or one is missing beside it."""
+    deep = evidence.deep or evidence
+    asks = [SAY_COLUMN[s] for s in KIND_SIGNALS]
+    return np.hstack(
+        [
+            deep.whole["count"],
+            _in_message(deep.whole["count"], deep.owner),
+            deep.whole["kind"],
+            deep.best["says"][:, asks],
+            deep.alone[:, asks],
+            evidence.whole["kind"],
+            evidence.plain,
+        ]
+    )
+
+
 def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats:
     """Inputs of the decision about each code of *field*: requests x codes x features.
 
@@ -269,5 +286,6 @@ class Decisions:
     stage: Decision
     flags: Mapping[str, Decision]
     codes: Mapping[str, Decision]
+    count: Mapping[str, Decision]  # by COUNTS; empty without a transformer
     thresholds: Mapping[str, float]  # per code field, and "clear": see models.answers
     reliability: Floats

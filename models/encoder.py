@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from models.features import Floats, Ints
-from models.heads import MARKS, SIGNALS, Scores, first_rows
+from models.heads import COUNTS, MARKS, SIGNALS, Scores, first_rows
 from triage.labels import KINDS, NOTIFICATIONS, STAGES
 
 if TYPE_CHECKING:
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from models.views import View
 
 #: What the network says of each sentence and of each request, and how many labels that has.
-#: ``opens``: whether the sentence opens another request than those before it.
-OF_SENTENCES: Final[Mapping[str, int]] = {
-    "told": len(NOTIFICATIONS), "says": len(SIGNALS), "opens": 1,
-}  # fmt: skip
+#: ``count``: see ``models.heads.COUNTS``.
+OF_SENTENCES: Final[Mapping[str, int]] = {"told": len(NOTIFICATIONS), "says": len(SIGNALS)}
 OF_REQUESTS: Final[Mapping[str, int]] = {
     "kind": len(KINDS), "stage": len(STAGES),
-    "told_overall": len(NOTIFICATIONS), "marks": len(MARKS),
+    "told_overall": len(NOTIFICATIONS), "marks": len(MARKS), "count": len(COUNTS),
 }  # fmt: skip
 #: Heads whose labels exclude one another.
 EXCLUSIVE: Final = frozenset(("told", "kind", "stage", "told_overall"))

@@ -37,6 +37,7 @@ _AROUND: Final = [
         ("kind", "referral"),
     )
 ]
+_WHOLE: Final = ("kind", "stage", "told_overall", "marks", "count")
 _SILENCE: Final = -1.2  # what most sentences score for most labels
 _OFFICE_HOURS: Final = range(9, 18)
 
@@ -76,7 +77,7 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
         said_at_all=np.log(np.add.reduceat(loudness, starts, axis=0)),
         telling=_telling(views, margins["told"], rows, starts),
         alone=_alone(views, scores, best["says"]),
-        whole={name: scores.by_head[name] for name in ("kind", "stage", "told_overall", "marks")},
+        whole={name: scores.by_head[name] for name in _WHOLE if name in scores.by_head},
         noticed=np.stack([_noticed(group.mentions) for _, group in groups]),
         spoken=_spoken(views, scores),
         plain=np.asarray([_plain(view, group) for view, group in groups], dtype=np.float32),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,9 +34,9 @@ from models.encoder import (
 )
 from models.features import Floats
 from models.heads import MARKS, SIGNALS, Targets
-from models.targets import targets_of
+from models.targets import count_targets, targets_of
 from models.train import Lesson
-from models.views import View, sentences_with
+from models.views import View
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,6 +46,8 @@ _HEADS: Final = 12
 _EPSILON: Final = 1e-12
 _DROPOUT: Final = 0.1
 _LONGEST: Final = 512
+#: The vocabulary's mask; below it stand padding, start and stop alone.
+_MASK: Final = 103
 #: How loudly a code's own phrases say it before anything was learned, in logits.
 _NOTION: Final = 3.0
 
@@ -62,6 +64,7 @@ class Recipe:
     phrases: int = 800  # of the lexicon, drawn anew for each epoch
     cuts: float = 0.5  # runs of a few sentences out of messages, for each message
     warm_up: float = 0.1
+    hidden: float = 0.1  # share of the tokens that are masked, anew each time
     positives: float = 2.0  # a code that is said weighs so much more than one that is not
 
     def as_json(self) -> dict[str, float]:
@@ -69,9 +72,11 @@ class Recipe:
         return asdict(self)
 
 
+#: Heads of requests that learn from labels; the others from how the rules split the message.
+_LABELLED: Final = tuple(name for name in OF_REQUESTS if name != "count")
 #: How much each task weighs in the loss.
 SHARES: Final[Mapping[str, float]] = {
-    "told": 1.0, "says": 0.5, "opens": 0.5,
+    "told": 1.0, "says": 0.5, "count": 0.5,
     "kind": 1.0, "stage": 0.5, "told_overall": 1.0, "marks": 0.2,
 }  # fmt: skip
 
@@ -134,7 +139,7 @@ class Network(nn.Module):
             {n: nn.Linear((3 if n in OF_REQUESTS else 2) * WIDTH, w) for n, w in widths.items()}
         )
         self.drop = nn.Dropout(_DROPOUT)
-        for name, start in (("says", -4.0), ("marks", -3.0), ("opens", -3.0)):
+        for name, start in (("says", -4.0), ("marks", -3.0), ("count", -3.0)):
             nn.init.constant_(self.upon[name].bias, start)  # type: ignore[arg-type]
 
     def forward(self, lot: Lot) -> dict[str, Tensor]:
@@ -297,8 +302,6 @@ def pieces_of(lesson: Lesson) -> tuple[list[Piece], list[Piece]]:
     for line in lesson.bank:
         wanted = {name: targets[name].values[row : row + 1] for name in ("told", "says")}
         weights = {name: targets[name].weights[row : row + 1] for name in ("told", "says")}
-        wanted["opens"] = np.full((1, 1), np.nan, np.float32)
-        weights["opens"] = np.zeros(1, np.float32)
         tokens = line_of(tokenizer, line.text)
         lines.append(Piece(tokens, 1, (), wanted, weights, is_phrase=line.weight < 1))
         row += 1
@@ -315,34 +318,13 @@ def _message(
 ) -> Piece:
     count = len(view.reading.sentences)
     rows, requests = slice(row, row + count), slice(request, request + len(view.groups))
-    spans = dict.fromkeys(("told", "says"), rows) | dict.fromkeys(OF_REQUESTS, requests)
+    spans = dict.fromkeys(("told", "says"), rows) | dict.fromkeys(_LABELLED, requests)
     wanted = {name: targets[name].values[span] for name, span in spans.items()}
     weights = {name: targets[name].weights[span] for name, span in spans.items()}
-    wanted["opens"] = opens_of(example, view)
-    weights["opens"] = np.ones(count, np.float32)
+    wanted["count"] = count_targets(example, view)
+    weights["count"] = np.ones(len(view.groups), np.float32)
     tokens = windows_of(tokenizer, view)[0]
     return Piece(tokens, count, tuple(group.sentences for group in view.groups), wanted, weights)
-
-
-def opens_of(example: Example, view: View) -> Floats:
-    """1 for each sentence with which another request begins, by the words its labels rest on.
-
-    NaN throughout where a request's words are not known. Shape: sentences x 1.
-    """
-    opens = np.zeros((len(view.reading.sentences), 1), dtype=np.float32)
-    if len(example.requests) == 1:
-        return opens
-    subject = {s.index for s in view.reading.sentences if s.part == "subject"}
-    firsts = []
-    for request, quotes in zip(example.requests, example.quotes, strict=True):
-        words = [quotes.kind, request.notification_evidence, quotes.session_time]
-        words += [quote for by_code in quotes.codes.values() for quote in by_code.values()]
-        found = {i for quote in words for i in sentences_with(view, quote)} - subject
-        if not found:
-            return np.full_like(opens, np.nan)
-        firsts.append(min(found))
-    opens[sorted(set(firsts))[1:]] = 1
-    return opens
 
 
 def _cut(piece: Piece, lottery: random.Random) -> Piece:
@@ -356,7 +338,6 @@ def _cut(piece: Piece, lottery: random.Random) -> Piece:
         (piece.tokens.numbers[0], *ids, piece.tokens.numbers[-1]), (-1, *(o for _, o in kept), -1)
     )
     wanted = {name: piece.wanted[name][first:end] for name in OF_SENTENCES}
-    wanted["opens"] = np.full_like(wanted["opens"], np.nan)
     weights = {name: piece.weights[name][first:end] for name in OF_SENTENCES}
     return Piece(tokens, end - first, (), wanted, weights)
 
@@ -395,7 +376,7 @@ def loss_of(
         if not some.any():
             continue
         wanted, weights = torch.nan_to_num(lot.wanted[name])[some], lot.weights[name][some]
-        if name in ("says", "marks", "opens"):
+        if name in ("says", "marks", "count"):
             push = torch.tensor(positives)
             each = F.binary_cross_entropy_with_logits(
                 given[some], wanted, reduction="none", pos_weight=push
@@ -427,7 +408,7 @@ def fine_tune(
     for epoch in range(recipe.epochs):
         heard: dict[str, list[float]] = {}
         for pieces in _epoch(messages, lines, recipe, lottery):
-            lot = lot_of(pieces)
+            lot = _with_gaps(lot_of(pieces), recipe.hidden)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 losses = loss_of(network(lot), lot, recipe.positives, rare)
             _step(network, losses, optimiser)
@@ -464,6 +445,13 @@ def _know_phrases(network: Network, lines: Sequence[Piece]) -> None:
         layer = network.upon[name]
         layer.weight[:, :WIDTH] += notion[rows]  # type: ignore[index, operator]
         layer.bias -= shift[rows]  # type: ignore[operator]
+
+
+def _with_gaps(lot: Lot, share: float) -> Lot:
+    """*lot* with some words masked, so that no single word is relied on."""
+    drawn = torch.rand(lot.numbers.shape) < share
+    drawn[:, 0] = False
+    return replace(lot, numbers=lot.numbers.masked_fill(drawn & (lot.numbers > _MASK), _MASK))
 
 
 def _step(network: Network, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:

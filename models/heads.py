@@ -31,6 +31,9 @@ AGREEMENT_SIGNALS: Final = ("client_agreement:agrees", "client_agreement:decline
 KIND_SIGNALS: Final = tuple(f"kind:{kind}" for kind in KINDS if kind != "other")
 SIGNALS: Final = CODE_SIGNALS + FLAG_SIGNALS + AGREEMENT_SIGNALS + KIND_SIGNALS
 MARKS: Final = CODE_SIGNALS + FLAG_SIGNALS + AGREEMENT_SIGNALS
+#: Whether the rules made one request too many of the message, or left out a matter that is none of
+#: fit beside those that are.
+COUNTS: Final = ("spurious", "beside")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import numpy as np
 from models.decisions import Decision, Decisions
 from models.encoder import open_encoder
 from models.features import Featuriser, Shape
-from models.heads import HEADS, MARKS, SIGNALS, Head, Heads, Plan
+from models.heads import COUNTS, HEADS, MARKS, SIGNALS, Head, Heads, Plan
 from models.train import Model
 from models.tuning import NETWORK, READOUT, VOCABULARY, readout_from
 from triage.labels import CODE_SETS
@@ -219,7 +219,10 @@ def _texts(model: Model) -> bytes:
     content = {
         "shape": {"longest": shape.longest, "characters": shape.characters, "rarest": shape.rarest},
         "known": sorted(model.heads.featuriser.known),
-        "labels": {name: dec.labels for name, dec in _decisions(model.decisions).items()},
+        "labels": {
+            way: {name: decision.labels for name, decision in _decisions(decisions).items()}
+            for way, decisions in _ways(model).items()
+        },
         "thresholds": {way: decisions.thresholds for way, decisions in _ways(model).items()},
     }
     return json.dumps(content, ensure_ascii=False).encode()
@@ -233,7 +236,8 @@ def _ways(model: Model) -> dict[str, Decisions]:
 
 def _decisions(decisions: Decisions) -> dict[str, Decision]:
     named = {"kind": decisions.kind, "told": decisions.told, "stage": decisions.stage}
-    return named | dict(decisions.flags) | dict(decisions.codes)
+    counts = {f"count:{name}": decision for name, decision in decisions.count.items()}
+    return named | dict(decisions.flags) | dict(decisions.codes) | counts
 
 
 def _model(contents: Mapping[str, bytes], *, fast: bool) -> Model:
@@ -258,13 +262,14 @@ def _model(contents: Mapping[str, bytes], *, fast: bool) -> Model:
 def _answers(way: str, texts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Decisions:
     named = {
         name: Decision(tuple(labels), arrays[f"{way}.{name}.weights"], arrays[f"{way}.{name}.bias"])
-        for name, labels in texts["labels"].items()
+        for name, labels in texts["labels"][way].items()
     }
     return Decisions(
         kind=named.pop("kind"),
         told=named.pop("told"),
         stage=named.pop("stage"),
         codes={name: named.pop(name) for name in CODE_SETS},
+        count={name: named.pop(f"count:{name}") for name in COUNTS if f"count:{name}" in named},
         flags=named,
         thresholds=texts["thresholds"][way],
         reliability=arrays["reliability"],

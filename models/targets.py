@@ -142,6 +142,15 @@ def _request_targets(examples: Sequence[Example], views: Sequence[View]) -> dict
     }
 
 
+def count_targets(example: Example, view: View) -> Floats:
+    """For each group of *view* whether each of COUNTS holds. Shape: groups x 2."""
+    pairs = pair_groups(view, example.requests)
+    met, meant = {id(group) for group, _ in pairs}, {id(request) for _, request in pairs}
+    beside = any(r.kind == "other" and id(r) not in meant for r in example.requests)
+    rows = [[id(group) not in met, beside] for group in view.groups]
+    return np.asarray(rows, dtype=np.float32)
+
+
 def _request_row(request: Request | None) -> dict[str, Floats]:
     widths = {"kind": len(KINDS), "stage": len(STAGES), "told_overall": len(NOTIFICATIONS)}
     row = {name: np.full(width, np.nan, dtype=np.float32) for name, width in widths.items()}

@@ -18,8 +18,8 @@ from models.corpus import Corpus, Example, Sentence
 from models.encoder import Deep, Encoder, deep_scores, read_deeply
 from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
-from models.heads import MARKS, Heads, Scores, fit_heads, score
-from models.targets import CALLS_FOR, signals_of, targets_of
+from models.heads import COUNTS, MARKS, Heads, Scores, fit_heads, score
+from models.targets import CALLS_FOR, count_targets, signals_of, targets_of
 from models.views import View, pair_groups
 from triage.labels import AGREEMENTS, CODE_SETS, KINDS, NOTIFICATIONS, RISKS, STAGES
 from triage.records import Request
@@ -158,6 +158,7 @@ def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.
             for name, labels in _FLAG_LABELS.items()
         },
         codes=codes,
+        count=_learn_count(class_) if class_.evidence.deep else {},
         thresholds=thresholds,
         reliability=reliability,
     )
@@ -169,6 +170,7 @@ class _Class:
 
     evidence: Evidence
     requests: tuple[Request | None, ...]  # None where a group stands for no labelled request
+    counts: Floats  # requests x COUNTS
     blocks: Ints
     seed: int
 
@@ -177,7 +179,15 @@ class _Class:
         parts = [gather(lesson.views, scores) for lesson, scores in unseen]
         requests = [_requests_of(lesson) for lesson, _ in unseen]
         blocks = np.repeat(np.arange(len(requests)), [len(block) for block in requests])
-        return cls(_joined(parts), tuple(r for block in requests for r in block), blocks, seed)
+        counts = np.concatenate(
+            [
+                count_targets(example, view)
+                for lesson, _ in unseen
+                for example, view in zip(lesson.examples, lesson.views, strict=True)
+            ]
+        )
+        flat = tuple(r for block in requests for r in block)
+        return cls(_joined(parts), flat, counts, blocks, seed)
 
     def asked(self) -> list[int]:
         """The rows whose fields are labelled."""
@@ -191,6 +201,17 @@ class _Class:
         rows = all_rows if everyone else self.asked()
         wanted = _numbers([self.requests[i] for i in rows], name, labels)
         return d.fit_decision(labels, features[rows], wanted, self.blocks[rows], seed=self.seed)
+
+
+def _learn_count(class_: _Class) -> dict[str, d.Decision]:
+    features = d.count_features(class_.evidence)
+    wanted = class_.counts.astype(np.int64)
+    return {
+        name: d.fit_decision(
+            ("false", "true"), features, wanted[:, column], class_.blocks, seed=class_.seed
+        )
+        for column, name in enumerate(COUNTS)
+    }
 
 
 def _numbers(requests: Sequence[Request | None], name: str, labels: Sequence[str]) -> Ints:
