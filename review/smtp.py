@@ -189,8 +189,8 @@ def _transaction(
         return _answered(code)
     line.send(re.sub(rb"(?m)^\.", b"..", content))  # RFC 5321, 4.5.2; it ends in a line break
     note(_HANDED_OVER)
+    line.send(b".\r\n")  # where this raises, nobody has seen a whole letter
     try:
-        line.send(b".\r\n")
         code, _ = line.getreply()
     except (smtplib.SMTPException, OSError):
         return Perhaps(_NO_ANSWER)

@@ -63,7 +63,7 @@ class SmtpServer:
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
         self.logins.append((mechanism, data.password))
-        return AuthResult(success=data.password == self.password.encode())
+        return AuthResult(success=data.password == self.password.encode(), handled=False)
 
     def _answer(self, what: str, server: SMTP) -> str:
         said = self.answers.get(what, "250 fine")
@@ -100,6 +100,10 @@ class _Controller(Controller):
     def factory(self) -> SMTP:
         return _Smtp(self.handler, **self.SMTP_kwargs)
 
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]  # it was asked for any
+        super()._trigger_server()
+
 
 @contextlib.contextmanager
 def smtp_server(*, tls: ssl.SSLContext | None = None, login: bool = False) -> Iterator[SmtpServer]:
@@ -117,7 +121,7 @@ def smtp_server(*, tls: ssl.SSLContext | None = None, login: bool = False) -> It
     controller = _Controller(server, **options)
     controller.start()
     try:
-        server.port = controller.server.sockets[0].getsockname()[1]
+        server.port = controller.port
         yield server
     finally:
         controller.stop()
