@@ -54,9 +54,9 @@ def svg(figure: Figure) -> str:
 def reliability_plot(by_field: Mapping[str, pd.DataFrame]) -> Figure:
     """How often answers are right, against how sure the model was; ``curves.reliability`` frames.
 
-    Bars below count the answers of each tenth of the first field.
+    The figures count the answers of the first field.
     """
-    figure, axes = _axes(1, 1, size=(5.2, 4.6))
+    figure, axes = _axes(1, 1, size=(5.4, 4.6))
     axis = axes[0]
     axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     for (name, frame), colour in zip(by_field.items(), (BLUE, ORANGE, GREEN), strict=False):
@@ -70,18 +70,22 @@ def reliability_plot(by_field: Mapping[str, pd.DataFrame]) -> Figure:
             capsize=2,
             label=name,
         )
-        for sure, right, count in frame[["sure", "right", "count"]].itertuples(index=False):
-            note: Any = {"xytext": (4, -9), "textcoords": "offset points", "fontsize": 6.5}
-            axis.annotate(str(count), (sure, right), color=colour, **note)
+    first = next(iter(by_field.values()))
+    for sure, right, count in first[["sure", "right", "count"]].itertuples(index=False):
+        note: Any = {"xytext": (5, -10), "textcoords": "offset points", "fontsize": 7}
+        axis.annotate(str(count), (sure, right), color=BLUE, **note)
     axis.set(xlabel="how sure", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
-    axis.set_title("Is confidence what it says? (figures: answers, bars: 95 %)")
+    axis.set_title("Is confidence what it says? (bars: 95 %)")
     axis.legend(loc="upper left")
     return figure
 
 
 def coverage_plot(by_field: Mapping[str, pd.DataFrame], bound: float = 0.01) -> Figure:
-    """Error among the answers released, surest first, against the share released."""
-    figure, axes = _axes(1, 1, size=(5.2, 4.6))
+    """Error among the answers released, surest first, against the share released.
+
+    The shade reaches up to the end of the 95 % interval.
+    """
+    figure, axes = _axes(1, 1, size=(5.4, 4.6))
     axis = axes[0]
     for (name, frame), colour in zip(by_field.items(), (BLUE, ORANGE, GREEN), strict=False):
         axis.plot(frame["coverage"], frame["error"], color=colour, label=name)
@@ -92,7 +96,7 @@ def coverage_plot(by_field: Mapping[str, pd.DataFrame], bound: float = 0.01) -> 
     axis.set_ylim(
         0, max(0.06, *(float(frame["error"].iloc[-1]) for frame in by_field.values())) * 1.15
     )
-    axis.set_title(f"Coverage against error (dashed: {bound:.0%}; shade: up to the 95 % bound)")
+    axis.set_title(f"Coverage against error (dashed: {bound:.0%})")
     axis.legend(loc="upper left")
     return figure
 
@@ -135,7 +139,7 @@ def differences_plot(comparison: Comparison) -> Figure:
         axis.hlines(place, one.low, one.high, color=colours[one.finding], linewidth=2.5)
         axis.scatter(one.difference, place, color=colours[one.finding], zorder=3)
     axis.set_yticks(range(len(found), 0, -1), [d.measure for d in found])
-    axis.set_title("Candidate less champion (green: better, orange: worse, grey: may be luck)")
+    axis.set_title("Candidate less champion (grey: may be luck)")
     return figure
 
 
@@ -178,7 +182,7 @@ def files_plot(reports: Mapping[str, Report], measures: tuple[str, ...] = tuple(
             axis.scatter(AIMS[name], place, color=GREEN, marker="|", s=160, linewidth=2, zorder=2)
     labels = [f"{m} (less is better)" if m in LESS_IS_BETTER else m for m in measures]
     axis.set_yticks(range(len(measures), 0, -1), labels)
-    axis.set(xlim=(0, 1.02), title="Pooled (blue), each left-out file (grey), aim (green)")
+    axis.set(xlim=(0, 1.02), title="Pooled (blue), files (grey), aim (green)")
     return figure
 
 

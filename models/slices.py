@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from models.corpus import Example
-from models.measures import Report, measure, pair
+from models.measures import CALLS_FOR, Report, measure, pair
 from models.predictions import Evaluation, Likely, examples_of
 from triage.records import Request
 
@@ -129,8 +129,9 @@ def wilson(hits: float, count: int) -> tuple[float, float]:
 def answers_frame(corpus: Corpus, evaluation: Evaluation, field: str = "kind") -> pd.DataFrame:
     """A row per predicted request: ``file, id, labelled, predicted, sure, right``.
 
-    *field* is a single-valued one. An invented request has "-" as its label. ``sure`` is missing
-    where the predictions hold no probabilities of the field.
+    *field* is a single-valued one, asked of the requests for which the guideline labels it. An
+    invented request has "-" as its label. ``sure`` is missing where the predictions hold no
+    probability of the answer, or the answer follows from the kind.
     """
     import pandas as pd
 
@@ -146,16 +147,22 @@ def _answers(
         likely = evaluation.likely.get(example.file, {}).get(example.id, ())
         places = {id(request): number for number, request in enumerate(requests)}
         for gold, read in pair(example.requests, requests):
-            if read is not None:
+            if read is not None and _is_asked(gold, field):
                 labelled = "-" if gold is None else getattr(gold, field)
                 sure = _sure(read, field, likely[places[id(read)]] if likely else {})
                 said = getattr(read, field)
                 yield example.file, example.id, labelled, said, sure, labelled == said
 
 
+def _is_asked(gold: Request | None, field: str) -> bool:
+    return gold is None or field in {"kind", "risk"} or gold.kind in CALLS_FOR
+
+
 def _sure(request: Request, field: str, likely: Likely) -> float | None:
     if field == "kind":
         return request.confidence
+    if field != "risk" and request.kind not in CALLS_FOR:
+        return None
     return likely.get(field, {}).get(getattr(request, field))
 
 
