@@ -58,7 +58,9 @@ def print_approval(
     if story is None:
         return
     approval = acting.deeds(store, story, rules, sending).approval
-    console.print(Text(f"What approving case {case_id} would do and send (nothing is done yet)", style="bold"))
+    console.print(
+        Text(f"What approving case {case_id} would do and send (nothing is done yet)", style="bold")
+    )
     for line in leaving_lines(approval.outgoing):
         console.print(Text(f"  - {line}"))
     print_letters(console, approval.outgoing)

@@ -271,7 +271,7 @@ def _spoken(
     one = next((one for one in told if known <= {*one.case.asks}), None)
     if one is None:
         return False
-    request = marked(one.case.request, mark)
+    request = marked(one.case.request, mark, after_asks=len(one.case.asks))
     facts, decision = judge(one.said[-1].email, request, one.case, directory, rules)
     one.case = continued(one.case, one.said[-1].email, request, facts, decision.state)
     one.outcome = one.outcome._replace(request=request, facts=facts, decision=decision)

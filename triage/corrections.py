@@ -99,9 +99,8 @@ def corrected(
 ) -> Request:
     """*request* as the person set it right; nothing then rests on less than their word."""
     for one in corrections:
-        told = {"field": one.field, "value": one.after, "asks": after_asks}
-        mark = Finding(LABEL, json.dumps(told, sort_keys=True), None, f"person:{by}", 1.0)
-        request = _applied(request, mark)
+        told = {"field": one.field, "value": one.after}
+        request = _applied(request, told, f"person:{by}", after_asks)
     return request
 
 
@@ -115,26 +114,26 @@ def stands_after(mark: Finding) -> int:
     return int(json.loads(mark.value)["asks"]) if mark.label == LABEL else 0
 
 
-def marked(request: Request, mark: Finding) -> Request:
-    """*request* with what a person left on it, once more; marking twice changes nothing."""
+def marked(request: Request, mark: Finding, *, after_asks: int) -> Request:
+    """*request* with what a person left on it, once more, where the case holds so many asks."""
+    if mark.label == LABEL:
+        return _applied(request, json.loads(mark.value), mark.source, after_asks)
     if mark in request.findings:
         return request
-    if mark.label == LABEL:
-        return _applied(request, mark)
     return replace(request, findings=(*request.findings, mark))
 
 
-def _applied(request: Request, mark: Finding) -> Request:
-    told: dict[str, Any] = json.loads(mark.value)
+def _applied(request: Request, told: dict[str, Any], source: str, asks: int) -> Request:
     name, value = told["field"], told["value"]
+    mark = json.dumps({"field": name, "value": value, "asks": asks}, sort_keys=True)
+    values = value if isinstance(value, list) else [value]
+    said = [("" if one is None else str(one)) for one in values]
     kept = [f for f in request.findings if f.label != name and not _settled(f, name)]
-    said = [
-        "" if one is None else str(one) for one in (value if isinstance(value, list) else [value])
-    ]
-    kept += [Finding(name, one, None, mark.source, 1.0) for one in said]
+    kept += [Finding(name, one, None, source, 1.0) for one in said]
+    kept.append(Finding(LABEL, mark, None, source, 1.0))
     changes: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value,
-        "findings": (*kept, mark),
+        "findings": tuple(kept),
     }
     if name == "kind":
         changes["confidence"] = 1.0

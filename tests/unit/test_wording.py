@@ -42,20 +42,36 @@ def test_one_template_of_a_house_takes_the_place_of_ours_and_the_rest_stay(folde
 @pytest.mark.parametrize(
     ("name", "source", "said"),
     [
-        ("noted.j2", "Dear\n\n{{ reply.clinet }}", r"noted\.j2, line 3: .*clinet.*allowed: reply\.greeting"),
+        (
+            "noted.j2",
+            "Dear\n\n{{ reply.clinet }}",
+            r"noted\.j2, line 3: .*clinet.*allowed: reply\.greeting",
+        ),
         ("noted.j2", "{% for x in [1] %}\n{{ x.y.z }}\n{% endfor %}", r"noted\.j2, line 2"),
         ("done.j2", "one\n{% if %}", r"done\.j2, line 2: "),
         ("done.j2", "{{ reply.topic | shout }}", r"done\.j2, line 1: .*shout.*allowed: .*upper"),
         ("done.j2", "{{ reply.topic is loud }}", r"done\.j2, line 1: .*loud.*allowed: .*upper"),
-        ("done.j2", "{% extends 'gone.j2' %}", r"done\.j2.*there is no gone\.j2; allowed: .*_letter\.j2"),
+        (
+            "done.j2",
+            "{% extends 'gone.j2' %}",
+            r"done\.j2.*there is no gone\.j2; allowed: .*_letter\.j2",
+        ),
         ("done.j2", "a\n{{ ''.__class__.__mro__ }}", r"done\.j2, line 2: .*unsafe.*allowed: reply"),
         ("done.j2", "{{ 1 / 0 }}", r"done\.j2, line 1: ZeroDivisionError"),
         ("_letter.j2", "x\n{{ reply.nobody }}", r"_letter\.j2, line 2: .*nobody"),
-        ("client_cancelled.j2", "{{ reply.topic }}", r"client_cancelled\.j2, line 1: .*allowed: letter"),
-        ("client_cancelled.j2", "{{ letter.reason }}", r"reason.*allowed: letter\.greeting, letter"),
+        (
+            "client_cancelled.j2",
+            "{{ reply.topic }}",
+            r"client_cancelled\.j2, line 1: .*allowed: letter",
+        ),
+        (
+            "client_cancelled.j2",
+            "{{ letter.reason }}",
+            r"reason.*allowed: letter\.greeting, letter",
+        ),
         ("enquiries.j2", "x", r"enquiries\.j2: no letter uses it; allowed: .*enquiry\.j2"),
     ],
-)  # fmt: skip
+)
 def test_a_slip_says_the_template_the_line_and_what_is_allowed(
     folder: Path, name: str, source: str, said: str
 ) -> None:
