@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from models.handover import Judgement, StoredCase
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from review.desk import Desk
     from settings import Settings
     from store import CaseRow, CaseStory, Store
@@ -66,3 +68,17 @@ def _stored(
         asks=asks,
         judgements=judgements,
     )
+
+
+def stored_dataframe(url: str, key: bytes = b"", *, text: bool = False) -> pd.DataFrame:
+    """Stored messages, predictions and verdicts of the database at *url*, pseudonymised, in one go.
+
+    As ``fit-triage models frame`` writes them; see ``models.frames.stored_frame``.
+    """
+    from models.frames import stored_frame
+    from models.masking import common_words
+    from store import open_store
+
+    common = common_words() if text else frozenset()
+    with open_store(url) as store:
+        return stored_frame(stored_cases(store), key, text=text, common=common)
