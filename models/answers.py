@@ -28,6 +28,9 @@ CLEARED: Final = ("discussed", "informed")
 URGENT: Final = 0.1
 #: From here on a request is left out, or another put beside: neither loses more than it gains.
 _SURELY: Final = 0.5
+#: Of a message without an ask of fit so many issues are told at most, and from so likely on.
+_HINTS: Final = 3
+_HINT: Final = 0.05
 _NEVER: Final = 2.0  # no probability is so high
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 
@@ -158,6 +161,10 @@ def _request(case: _Case, decisions: d.Decisions) -> Request:
         for name, value, more in _details(case, decisions, kind):
             fields[name] = value
             findings += more
+    elif kind == "other":
+        suspected = _suspected(case)
+        fields["presenting_issues"] = tuple(str(finding.value) for finding in suspected)
+        findings += suspected
     return Request(
         session_ids=case.group.session_ids,
         client_ref=case.group.client_ref,
@@ -165,6 +172,27 @@ def _request(case: _Case, decisions: d.Decisions) -> Request:
         findings=tuple(findings),
         **fields,
     )
+
+
+def _suspected(case: _Case) -> list[Finding]:
+    """What a message with no ask of fit may be about, likeliest first: a hint to who reads it.
+
+    The guideline scores no issues there and no rule rests on them, so little is asked of them.
+    """
+    name = "presenting_issues"
+    likely = case.probabilities.codes[name][case.row]
+    codes = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
+    held = [i for i in np.argsort(-likely, kind="stable")[:_HINTS] if likely[i] >= _HINT]
+    return [
+        Finding(
+            name,
+            codes[i],
+            case.sentence("says", _SAYS[f"{name}:{codes[i]}"]),
+            case.model(name),
+            round(float(likely[i]), 4),
+        )
+        for i in held
+    ]
 
 
 def _details(
