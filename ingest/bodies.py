@@ -59,6 +59,14 @@ class _Piece:
     alternative: int  # the multipart/alternative it is in; 0 for none
 
 
+def html_source(message: Message) -> str:
+    """The first HTML part of *message* as it was sent, "" where there is none."""
+    for piece in _pieces(message, Body()):
+        if piece.kind == "html":
+            return _text_of(piece.part, Body())
+    return ""
+
+
 def read(message: Message) -> Body:
     """The body of *message*, which the standard library's compat32 parser has built.
 

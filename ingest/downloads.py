@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest import charset
-from ingest.parsing import attachment_content
+from ingest.parsing import attachment_content, html_source
 from ingest.workers import Workers, process_pool
 from triage.records import Attachment, RawMessage
 
@@ -48,6 +48,24 @@ def extract(raw: RawMessage, number: int) -> tuple[Attachment, bytes] | None:
     pool = partial(process_pool, 1, ("ingest.parsing",))
     with Workers(partial(_extract, number), _nothing, pool) as workers:
         return workers.start([raw])()[0]
+
+
+def html_form(raw: RawMessage) -> str:
+    """The HTML that *raw* was sent with, unsanitised; "" where there is none or it cannot be had.
+
+    Taken apart as attachments are.
+    """
+    pool = partial(process_pool, 1, ("ingest.parsing",))
+    with Workers(_html_forms, _no_html, pool) as workers:
+        return workers.start([raw])()[0]
+
+
+def _html_forms(messages: Sequence[RawMessage]) -> list[str]:
+    return [html_source(raw) for raw in messages]
+
+
+def _no_html(_: RawMessage) -> str:
+    return ""
 
 
 def _extract(number: int, messages: Sequence[RawMessage]) -> list[tuple[Attachment, bytes] | None]:

@@ -88,6 +88,14 @@ def attachment_content(raw: RawMessage, number: int) -> tuple[Attachment, bytes]
         return None
 
 
+def html_source(raw: RawMessage) -> str:
+    """The HTML form of a message as it was sent, "" where it has none; never shown unsanitised."""
+    try:
+        return bodies.html_source(_tree(raw)[1])
+    except Exception:  # noqa: BLE001 - as in ``parse``, and for the same reason
+        return ""
+
+
 def _tree(raw: RawMessage) -> tuple[Normalised, Message]:
     source = normalised(raw.content)
     check_structure(source.content)

@@ -12,6 +12,7 @@ from store.errors import (
 )
 from store.leases import Lease
 from store.outbox import Later, Left, OutboxCounts, OutboxRow, Settled, Stuck
+from store.pages import Page, Place, Wanted
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
 from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
@@ -37,6 +38,8 @@ __all__ = [
     "OutboxCounts",
     "OutboxRow",
     "Outcome",
+    "Page",
+    "Place",
     "Quarantined",
     "RefusedError",
     "Rejection",
@@ -51,6 +54,7 @@ __all__ = [
     "Stuck",
     "Tally",
     "Undone",
+    "Wanted",
     "open_store",
     "read_registry_file",
     "registry_queries",

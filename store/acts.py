@@ -50,15 +50,18 @@ class Acts:
         with self._database.writing() as connection:
             return verdicts.act(connection, verdict, change, outgoing, version=version, now=now)
 
-    def undo(self, case_id: int, by: str, now: datetime) -> Undone:
+    def undo(self, case_id: int, by: str, now: datetime, *, version: int | None = None) -> Undone:
         """Take the last verdict about a case back, with all that it was to send.
 
+        *version* is the one that the person looked at; without one it is whatever the case is at.
+
         Raises:
+            ConflictError: The case is no longer at *version*.
             RefusedError: Nothing to take back, or some of it has left, or its time has come.
 
         """
         with self._database.writing() as connection:
-            return verdicts.undo(connection, case_id, by, now)
+            return verdicts.undo(connection, case_id, by, now, version)
 
     def attachment_taken(
         self, message_id: int, number: int, *, case_id: int | None, by: str, now: datetime

@@ -22,6 +22,7 @@ from store.batch import Batch, take_turn
 from store.database import Database, insert_new, migrated, open_database
 from store.directory import RegistryDirectory, Shelf, unconfirmed_by_therapist
 from store.leases import Lease
+from store.pages import Page, Place, Wanted, page
 from store.queue import (
     CaseRow,
     CaseStory,
@@ -225,6 +226,11 @@ class Store(Acts):
         )
         with self._database.reading() as connection:
             return case_rows(connection, cases_query(*conditions).limit(limit))
+
+    def page(self, wanted: Wanted, after: Place | None = None, *, size: int = 50) -> Page:
+        """The *size* most pressing cases that are *wanted*, from below *after* on."""
+        with self._database.reading() as connection:
+            return page(connection, wanted, after, size)
 
     def case(self, case_id: int) -> CaseStory | None:
         """One case with its messages, decisions and audit rows."""

@@ -102,10 +102,14 @@ def act(
     return version + 1
 
 
-def undo(connection: Connection, case_id: int, by: str, now: datetime) -> Undone:
+def undo(
+    connection: Connection, case_id: int, by: str, now: datetime, version: int | None = None
+) -> Undone:
     """Take the last verdict about a case back, and what has not begun to leave because of it."""
     turn = Turn(connection, by, now)
     case = _case(connection, case_id)
+    if version not in (None, case.version):
+        raise _conflict(connection, case)
     last = connection.execute(
         select(verdicts).where(verdicts.c.case_id == case_id).order_by(verdicts.c.id.desc())
     ).first()
@@ -215,13 +219,18 @@ def _done_before(connection: Connection, case: AnyRow, key: str) -> int:
     version = connection.scalar(select(verdicts.c.new_version).where(verdicts.c.key == key))
     if version is not None:
         return int(version)
+    raise _conflict(connection, case)
+
+
+def _conflict(connection: Connection, case: AnyRow) -> ConflictError:
+    """Who brought the case to the version it is at."""
     first = connection.execute(
         select(verdicts.c.by, verdicts.c.action, verdicts.c.at)
         .where(verdicts.c.case_id == case.id, verdicts.c.new_version == case.version)
         .limit(1)
     ).one_or_none()
     by, action, at = first or ("", "", case.changed_at)
-    raise ConflictError(case.id, case.version, by, action, at)
+    return ConflictError(case.id, case.version, by, action, at)
 
 
 def _state(change: Change) -> State | None:
