@@ -245,7 +245,7 @@ def unconfirmed_by_therapist(
         .where(_LEFT_SO, lately, sessions.c.gone_at.is_(None))
         .group_by(sessions.c.therapist_id)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {str(owner): int(count) for owner, count in connection.execute(query)}
 
 
 def therapist_from(row: AnyRow) -> Therapist:
