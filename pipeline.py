@@ -321,7 +321,8 @@ def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:
     reading = Reading(settings.parsing(), settings.model, fast=settings.fast)
     spared = replace(reading, parsing=replace(reading.parsing, documents="deadly"))
     plainer = partial(understand, spared) if settings.documents == "read" else None
-    pool = partial(process_pool, settings.workers, ("ingest.parsing", "models.reading", "spacy"))
+    preload = ("ingest.parsing", "models.reading", "spacy")
+    pool = partial(process_pool, settings.workers, preload, online=settings.check_dkim)
     work, lost = partial(understand, reading), Unreadable("killed_reader")
     return Workers(work, lambda _: lost, pool, plainer=plainer)
 

@@ -5,18 +5,24 @@ much memory; past the first the operating system ends it, even inside a C librar
 dies, for that or any other reason, its messages are tried again one by one; the one that kills
 again is handed to ``give_up``, and the rest go on. But no message is blamed for a machine on which
 workers cannot live at all.
+
+A worker reaches no network: what a message makes a parser do, stays in it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import gc
 import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -35,7 +41,7 @@ CPU_SECONDS = 20.0
 #: Bytes of address space for a worker process; models and libraries take about 0.6 GiB of it.
 ADDRESS_SPACE = 3 * 2**30
 #: How work ends where a message, or the machine, leaves it no room.
-_FAILURES: Final = (BrokenExecutor, MemoryError, OSError, ImportError)
+_FAILURES: Final = (BrokenExecutor, MemoryError, OSError, EOFError, ImportError)
 
 
 class NoWorkersError(SourceError):
@@ -87,7 +93,7 @@ class Workers(Generic[Given, Made]):
             except BrokenExecutor:
                 self._executor = self._new_executor()
                 return self._executor.submit(self._work, chunk)
-        except (OSError, RuntimeError, MemoryError) as error:  # of the process or its threads
+        except (*_FAILURES, RuntimeError) as error:  # of the process, of its server or of a thread
             raise _cannot_live(error) from None
 
     def _collect(self, chunk: Sequence[Given], future: Future[list[Made]]) -> list[Made]:
@@ -136,15 +142,19 @@ def _bounded(
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def process_pool(count: int, preload: Sequence[str] = ()) -> ProcessPoolExecutor:
+def process_pool(
+    count: int, preload: Sequence[str] = (), *, online: bool = False
+) -> ProcessPoolExecutor:
     """*count* worker processes (0: one per core) that share what the *preload* modules take.
 
+    They reach the network only where they are to be *online*: a DKIM check asks for keys.
     They are forked from a clean server process, never from ours: ours holds database connections.
     They stop by themselves when ours dies.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    return ProcessPoolExecutor(count or os.cpu_count() or 1, mp_context=context, initializer=_begin)
+    begin = partial(_begin, online=online)
+    return ProcessPoolExecutor(count or os.cpu_count() or 1, mp_context=context, initializer=begin)
 
 
 def collect_garbage_rarely() -> None:
@@ -157,8 +167,10 @@ def collect_garbage_rarely() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _begin() -> None:
+def _begin(*, online: bool) -> None:
     """Bound what a message may take, and end with the parent: a killed one tells nobody."""
+    if not online:
+        _leave_the_network()  # while there is one thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends in order
     collect_garbage_rarely()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -168,3 +180,28 @@ def _begin() -> None:
     if parent is not None:
         sentinel = parent.sentinel
         threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
+
+
+_NEW_USERS, _NEW_NETWORK = 0x1000_0000, 0x4000_0000  # of unshare(2)
+_REACHING_OUT: Final = frozenset(
+    ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo",
+     "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
+)  # fmt: skip
+
+
+def _leave_the_network() -> None:
+    """Have nobody to talk to: in a network namespace without any line, where the kernel lets us.
+
+    Elsewhere, and for a clear error, Python's own calls are refused; C libraries could still reach
+    out there.
+    """
+    with suppress(OSError, AttributeError):
+        unshare = ctypes.CDLL(None).unshare  # os.unshare from Python 3.12 on
+        if unshare(_NEW_NETWORK):
+            unshare(_NEW_NETWORK | _NEW_USERS)  # what is left to those who are not root
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, _: object) -> None:
+    if event in _REACHING_OUT:
+        raise PermissionError(errno.EPERM, "no network while mail is read")

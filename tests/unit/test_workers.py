@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from worker_jobs import (
     double_slowly,
     never_lives,
     process_id,
+    reach_out,
 )
 
 from ingest.workers import CHUNK, NoWorkersError, Workers, process_pool
@@ -137,3 +139,17 @@ def test_what_kills_is_tried_once_more_with_plainer_work() -> None:
 
     assert (found[0], found[2]) == (2, 6)
     assert found[1] > 1  # by a process of its own
+
+
+def test_a_message_reaches_nobody_while_it_is_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with Workers(reach_out, lambda _: [], POOL) as workers:
+            [found] = workers.start([port])()
+        with Workers(reach_out, lambda _: [], partial(process_pool, 1, online=True)) as workers:
+            [allowed] = workers.start([port])()
+
+    assert found[:3] == ["no network while mail is read"] * 3
+    # Where the kernel gives nobody a namespace of their own, Python's calls alone are refused.
+    assert found[3] == "no way" or os.geteuid() != 0
+    assert allowed == ["reached"] * 4
