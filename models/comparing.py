@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from models.corpus import CorpusError
 from models.measures import AIMS, LESS_IS_BETTER, Tally, tally
 from models.predictions import Evaluation, examples_of
 
@@ -77,8 +78,12 @@ def compare(
     same messages are drawn for both, so that hard ones do not count as a difference. It tells
     whether the models differ on writers like these; that another writer would be read alike it
     cannot tell.
+
+    Raises CorpusError where they have no message in common.
     """
     examples = _common(corpus, candidate, champion)
+    if not examples:
+        raise CorpusError("the two have no message in common")
     ours, theirs = (_tally(examples, evaluation) for evaluation in (candidate, champion))
     first, second = ours.reports(), theirs.reports()
     apart = _sampled(examples, ours, theirs, seed)

@@ -7,6 +7,7 @@ Sources: Label Studio's "Task format" and "Import pre-annotated data", Argilla 2
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,9 @@ def _to_label_studio(tasks: Sequence[Task], path: Path) -> None:
             "data": {"text": task.text, "message": task.message, "ask": task.ask}
         }
         if task.given is not None:
-            result = list(_results(task.given, task.text))
-            entry["annotations"] = [{"result": result, "completed_by": {"email": task.by}}]
+            # Without completed_by: the address of nobody it knows makes it refuse the whole file.
+            entry["annotations"] = [{"result": list(_results(task.given, task.text))}]
+            entry["data"]["by"] = task.by
         if task.suggested is not None:
             result = list(_results(task.suggested, task.text))
             known = {"model_version": task.version, "score": task.sure}
@@ -89,7 +91,7 @@ def _from_label_studio(path: Path) -> list[Task]:
     for entry in json.loads(path.read_text(encoding="utf-8")):
         data = entry["data"]
         kept = [a for a in entry.get("annotations", ()) if not a.get("was_cancelled")]
-        who = kept[-1].get("completed_by", "") if kept else ""
+        who = kept[-1].get("completed_by", data.get("by", "")) if kept else ""
         tasks.append(
             Task(
                 message=data["message"],
@@ -132,10 +134,10 @@ def _to_argilla(tasks: Sequence[Task], path: Path) -> None:
             {
                 "id": task.key,
                 "fields": {"text": task.text},
-                "metadata": {"message": task.message, "ask": task.ask},
+                "metadata": {"message": task.message, "ask": task.ask, "by": task.by},
                 "suggestions": suggestions,
                 "responses": {
-                    name: [{"value": value, "user_id": task.by}]
+                    name: [{"value": value, "user_id": _user(task.by)}]
                     for name, value in _answers(task.given)
                 },
                 "vectors": {},
@@ -171,16 +173,23 @@ def _from_argilla(path: Path) -> list[Task]:
         texts = {name: str(value) for name, value in values.items() if name in TEXTS}
         span = (int(spans[0]["start"]), int(spans[0]["end"])) if spans else None
         known = record["metadata"]
+        user = str(next(iter(given.values()))["user_id"]) if given else ""
+        by = known.get("by", "")
         tasks.append(
             Task(
                 message=known["message"],
                 ask=int(known["ask"]),
                 text=record["fields"]["text"],
                 given=_checked(choices, texts, span) if given else None,
-                by=str(next(iter(given.values()))["user_id"] or "") if given else "",
+                by=by if user == _user(by) else user,
             )
         )
     return tasks
+
+
+def _user(by: str) -> str:
+    """Argilla wants users as UUIDs: the same for the same name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fit-triage:{by}"))
 
 
 # --- Prodigy --------------------------------------------------------------------------------------

@@ -181,3 +181,11 @@ def test_every_frozen_message_is_in_the_labels_of_this_program():
     texts = {trigger.email.new_text for trigger in triggers}
     assert len(texts) == len(triggers)
     assert texts.isdisjoint(e.email.new_text for e in load_corpus().examples)
+
+
+def test_the_release_in_use_has_passed_its_gates():
+    report = RELEASED / promoted() / "gates.json"
+    if not report.exists():
+        pytest.skip("the release in use was promoted before there were gates")
+
+    assert json.loads(report.read_text("utf-8"))["passed"]

@@ -5,6 +5,7 @@ import pytest
 from predictions_made import read_with_errors, small_corpus
 
 from models.comparing import COMPARED, compare
+from models.corpus import CorpusError
 from models.measures import measure, tally
 
 
@@ -44,6 +45,17 @@ def test_one_error_more_in_a_hundred_messages_is_not_called_a_difference(corpus)
 
     assert found.of("kind_macro_f1").difference != 0
     assert found.of("kind_macro_f1").finding == "not distinguishable"
+
+
+def test_models_that_read_different_files_cannot_be_compared(corpus):
+    evaluation = read_with_errors(corpus, 0.1)
+    halves = [
+        dataclasses.replace(evaluation, predicted={file: messages})
+        for file, messages in evaluation.predicted.items()
+    ]
+
+    with pytest.raises(CorpusError, match="no message in common"):
+        compare(corpus, *halves)
 
 
 def test_the_same_comparison_gives_the_same_figures(corpus):
