@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -20,6 +21,7 @@ from triage.gate import GATE, for_second_review, held_up
 from triage.labels import BLOCKERS, CODE_SETS, CODES, STATES
 from triage.records import Request, Therapist
 from triage.verdicts import PLATFORM_ACTIONS, Action, Correction, Verdict
+from triage.wording import ClientValues
 
 TOWN = replace(
     REGISTRY,
@@ -77,6 +79,24 @@ def test_every_field_can_be_set_right_with_its_own_codes_and_no_others(name: str
         assert correction(request, name, code).field == name
     with pytest.raises(CorrectionError, match="allowed"):
         correction(request, "colour", "x")
+
+
+def test_the_page_for_staff_says_the_same_as_the_tables() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "acting.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    typed = {"note_reason": "note", "confirm_guarantee": "guarantee"}
+    names = [typed.get(action, action.replace("_", "-")) for action in ALL]
+    assert [name for name in names if not any(r.startswith(f"| `{name}") for r in rows)] == []
+    for code, gate in GATE.items():
+        [row] = [row for row in rows if f"`{code}`" in row.split("|")[1]]
+        assert ("| never |" in row) == (not gate.passable), code
+    listed = {code for code, gate in GATE.items() if gate.second_review}
+    [row] = [row for row in rows if "second look" in row and "`client_not_told`" in row]
+    assert all(f"`{code}`" in row for code in listed)
+    assert all(f"`{action}`" in page for action in PLATFORM_ACTIONS)
+    names = [field.name for field in fields(ClientValues)]
+    assert [name for name in names if f"`letter.{name}`" not in page] == []
 
 
 # --- properties ----------------------------------------------------------------------------------
