@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from threading import Event, Thread
 from typing import Final
 
@@ -34,6 +33,8 @@ from triage.verdicts import Channel
 PAUSES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER: Final = 0.2  # either way, lest all that failed together come again together
 _LONGEST_S: Final = 86_400.0  # however long the other side asks for
+#: What was interrupted more often than that may be what kills its deliverers.
+_AT_ONCE: Final = 3
 #: A deliverer that is silent for longer has lost its channel to the next one.
 _LEASE: Final = timedelta(minutes=10)
 #: How often `watch` looks whether something is due.
@@ -85,13 +86,31 @@ def _deliver(
                 rows = sending.take(clock(), most=way.most, domain=way.domain)
                 if not rows:
                     break
-                fate = way.carry(rows, partial(_note, sending, rows))
+                fate = _carried(sending, way, rows)
                 _settle(sending, rows, fate, clock(), report)
     except LeaseHeldError:
         report.problem = "another deliverer is at work; left to it"
     except LeaseLostError:
         report.problem = "another deliverer has taken over; left to it"
     return report
+
+
+def _carried(sending: Sending, way: Carrier, rows: Sequence[OutboxRow]) -> Fate:
+    """What *way* made of *rows*; a bug of ours on one of them must not hold up the next."""
+    noted: list[str] = []
+
+    def note(words: str) -> None:
+        for row in rows:
+            sending.note(row, words)
+        noted.append(words)
+
+    try:
+        return way.carry(rows, note)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - said above
+        words = f"bug:{type(error).__name__}"
+        return Perhaps(words) if noted else NotNow(words)
 
 
 def _pick_up(
@@ -102,11 +121,6 @@ def _pick_up(
     for start in range(0, len(rows), way.most):
         some = rows[start : start + way.most]
         _settle(sending, some, way.interrupted(some), clock(), report)
-
-
-def _note(sending: Sending, rows: Sequence[OutboxRow], note: str) -> None:
-    for row in rows:
-        sending.note(row, note)
 
 
 def _settle(
@@ -138,7 +152,7 @@ def settled(
             return Stuck(f"refused: {note}")
         case Perhaps(note):
             return Stuck(note, "uncertain")
-        case NotNow(note, at_once=True):
+        case NotNow(note, at_once=True) if attempts <= _AT_ONCE:
             return Later(note, now)
     if attempts > len(PAUSES_S):
         return Stuck(f"given up after {attempts} attempts: {fate.note}")
@@ -157,22 +171,27 @@ class Courier(Thread):
 
     def __init__(self, settings: Settings, store: Store, tell: Callable[[str], None]) -> None:
         super().__init__(name="courier", daemon=True)
-        self._ways = carriers(settings) if settings.outbox.with_runs else {}
-        self._store, self._tell = store, tell
+        self._wanted = settings.outbox.with_runs and bool(carriers(settings))
+        self._settings, self._store, self._tell = settings, store, tell
         self._stop_asked = Event()
         self._told = ""
 
     def run(self) -> None:
-        while self._ways and not self._stop_asked.wait(_LOOK_S):
-            try:
-                reports = deliver(self._store, self._ways, _now, stopped=self._stop_asked.is_set)
-                lines = [line_of(r) for r in reports if r.failed or r.dead or r.uncertain]
-            except (StoreError, SettingsError) as error:
-                lines = [str(error)]
-            said = "; ".join(lines)
+        while self._wanted and not self._stop_asked.wait(_LOOK_S):
+            said = self._look()
             if said and said != self._told:  # the same trouble is said once
                 self._tell(said)
             self._told = said
+
+    def _look(self) -> str:
+        try:
+            ways = carriers(self._settings)  # anew: a secret may have been replaced
+            reports = deliver(self._store, ways, _now, stopped=self._stop_asked.is_set)
+        except (StoreError, SettingsError) as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - the reading of mail goes on, and so do we
+            return f"delivering failed by a bug of ours ({type(error).__name__})"
+        return "; ".join(line_of(r) for r in reports if r.failed or r.dead or r.uncertain)
 
     def stop(self) -> None:
         """Let the row at hand be finished, and no other be begun."""

@@ -100,7 +100,7 @@ class Drafts:
         self._open_box, self._sender = open_box, sender
         self.domain = sender.domain
 
-    def carry(self, rows: Sequence[OutboxRow], note: Callable[[str], None]) -> Fate:
+    def carry(self, rows: Sequence[OutboxRow], note: Callable[[str], None]) -> Fate:  # noqa: ARG002 - a draft may be tried again at any moment
         [row] = rows
         try:
             content = letter(row, self._sender).as_bytes()
@@ -108,7 +108,6 @@ class Drafts:
             return Refused(str(error))
         try:
             with self._open_box() as box:
-                note("drafts")
                 new = box.put_draft(row.message_id, content, row.not_before)
         except LoginRefusedError:
             return NotNow("login refused", pauses=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from review.desk import AsJson, Desk, Now, UsageProblemError, console, print_json, store_of
+from review.typed import login
 from settings import Settings, SettingsError
 from store import OutboxRow, Store
 from store.outbox import STATES, STUCK
@@ -128,9 +128,7 @@ def outbox_sent(context: typer.Context, ids: _Ids = None, by: _By = "", now: Now
 def _settle(store: Store, ids: list[int], by: str, now: datetime | None, *, has_left: bool) -> None:
     if not ids:
         raise UsageProblemError(f"say which, by number; `outbox list` shows what is {_STUCK}")
-    rows = store.settle_by_hand(
-        ids, by or getpass.getuser(), now or datetime.now(UTC), has_left=has_left
-    )
+    rows = store.settle_by_hand(ids, by or login(), now or datetime.now(UTC), has_left=has_left)
     _print_rows(rows)
 
 

@@ -124,7 +124,7 @@ def _line(server: Server) -> Iterator[smtplib.SMTP]:
     line = _connected(server)
     try:
         yield line
-        with suppress(smtplib.SMTPException, OSError):
+        with suppress(Exception):  # the letter's fate is known; a bad farewell must not undo it
             line.quit()
     finally:
         line.close()  # in the middle of a letter without a word, so that it is dropped
@@ -192,11 +192,11 @@ def _transaction(
     line.send(b".\r\n")  # where this raises, nobody has seen a whole letter
     try:
         code, _ = line.getreply()
-    except (smtplib.SMTPException, OSError):
+    except (smtplib.SMTPException, OSError, ValueError):
         return Perhaps(_NO_ANSWER)
-    if code == -1:
-        return Perhaps(_NO_ANSWER)
-    return Arrived(f"SMTP {code}") if 200 <= code < 300 else _answered(code)
+    if 200 <= code < 300:
+        return Arrived(f"SMTP {code}")
+    return _answered(code) if 400 <= code < 600 else Perhaps(_NO_ANSWER)
 
 
 def _answered(code: int) -> Fate:

@@ -171,11 +171,21 @@ def _within(seconds: float, call: Callable[[], Fate]) -> Fate | None:
 
     requests bounds each single wait only. A call that is given up ends with its server or with us.
     """
-    answers: SimpleQueue[Fate] = SimpleQueue()
-    thread = threading.Thread(target=lambda: answers.put(call()), daemon=True)
+    answers: SimpleQueue[Fate | Exception] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(call())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            answers.put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
-    return None if answers.empty() else answers.get()
+    answer = None if answers.empty() else answers.get()
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 class ExportFolder:

@@ -216,6 +216,32 @@ def test_a_dead_letter_is_tried_again_when_a_person_says_so(
     assert len({sent["webhook-id"] for sent in receiver.headers}) == 1
 
 
+class Buggy(Webhooks):
+    """Trips over one session's messages."""
+
+    def carry(self, rows, note):
+        if rows[0].session_id == "1":
+            raise LookupError
+        return super().carry(rows, note)
+
+
+def test_a_bug_on_one_message_does_not_hold_up_the_next(store: Store, receiver: Receiver) -> None:
+    for number in range(3):
+        approve(store, cancellation(str(number)))
+
+    report = look(store, {"platform": Buggy(Endpoint(receiver.url, (receiver.shared_secret,)))})
+
+    assert (report.sent, report.later) == (2, 1)
+    assert [row.note for row in store.outbox("waiting")] == ["bug:LookupError"]
+
+
+def test_a_message_that_is_interrupted_again_and_again_waits_its_turn() -> None:
+    killed = NotNow("interrupted", at_once=True)
+
+    assert settled(killed, 3, NOW) == Later("interrupted", NOW)
+    assert settled(killed, 4, NOW).at > NOW + timedelta(hours=1)
+
+
 def test_of_two_deliverers_at_once_each_message_is_sent_by_one(
     store_url: str, store: Store, receiver: Receiver
 ) -> None:
