@@ -24,7 +24,7 @@ OWNERS = {
     "mailparser": ("ingest/",),
     "matplotlib": ("models/plots.py", "models/report.py"),
     "oauthlib": ("ingest/oauth.py", "ingest/signing_in.py"),
-    "pandas": ("models/", "store/"),
+    "pandas": ("models/", "review/learning.py", "store/"),
     "psycopg": ("store/",),
     "pypdf": ("ingest/documents.py",),
     "rapidfuzz": ("triage/",),
