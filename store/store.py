@@ -16,6 +16,8 @@ from typing import Any, Final, Self
 from sqlalchemy import func, insert, select, update
 
 from store import leases
+from store.access_log import AccessLog
+from store.accounts import Accounts
 from store.acts import Acts
 from store.audit import first_broken
 from store.batch import Batch, take_turn
@@ -74,11 +76,16 @@ def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
 
 
 class Store(Acts):
-    """Every question to the database and every change of it; safe to share between threads."""
+    """Every question to the database and every change of it; safe to share between threads.
+
+    Who may come in is asked of ``accounts``, what they looked at is told to ``access_log``.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._shelf = Shelf()
+        self.accounts = Accounts(database)
+        self.access_log = AccessLog(database)
 
     def __enter__(self) -> Self:
         return self

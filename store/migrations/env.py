@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from store import outgoing_schema  # noqa: F401 - its tables are part of the metadata
+from store import access_schema, outgoing_schema  # noqa: F401 - their tables are part of the metadata
 from store.schema import metadata
 
 context.configure(

@@ -1,0 +1,114 @@
+"""The tables of who may come in, and of what they looked at.
+
+Apart from ``store/schema.py`` only for length; the same metadata and migrations. What opens a
+door (session, link) is kept as its hash alone: a copy of the database opens nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    event,
+)
+
+from store.schema import CleanText, Id, UtcTime, metadata
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", CleanText, nullable=False, unique=True),  # as typed, in lower case
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),  # argon2's own notation, with its settings
+    Column("created_at", UtcTime, nullable=False),
+    Column("password_at", UtcTime, nullable=False),
+    Column("disabled_at", UtcTime),
+    sqlite_autoincrement=True,
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("id_hash", Text, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), index=True),  # NULL: came in by a one-time link
+    Column("name", CleanText, nullable=False),
+    Column("role", Text, nullable=False),  # counts for a link alone; a user's is that of the user
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
+entry_links = Table(
+    "entry_links",
+    metadata,
+    Column("id_hash", Text, primary_key=True),
+    Column("name", CleanText, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+)
+
+# How often signing in failed lately, by a short hash of what was typed or whence it came.
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Index("ix_sign_in_failures_last_at", "last_at"),
+)
+
+# Append-only by triggers, each row sealed with the one before it. Ids and codes, never content.
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+    Column("who", CleanText, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("case_id", BigInteger, index=True),
+    Column("message_id", BigInteger),
+    Column("hash", Text, nullable=False),
+    Index("ix_access_log_who", "who", "id"),
+)
+
+# One row: whoever holds it writes the next row of the log, and rows cut off its end show.
+access_log_end = Table(
+    "access_log_end",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("entry_id", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+_APPEND_ONLY = {
+    "sqlite": [
+        f"CREATE TRIGGER access_log_no_{change} BEFORE {change.upper()} ON access_log "
+        "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+        for change in ("update", "delete")
+    ],
+    "postgresql": [
+        """CREATE FUNCTION access_log_append_only() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'append-only'; END $$""",
+        """CREATE TRIGGER access_log_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON access_log
+        FOR EACH STATEMENT EXECUTE FUNCTION access_log_append_only()""",
+    ],
+}
+
+
+def append_only(dialect: str) -> list[str]:
+    """What makes the access log refuse every change of a row, for the migration."""
+    return _APPEND_ONLY[dialect]
+
+
+for _dialect, _statements in _APPEND_ONLY.items():
+    for _statement in _statements:
+        event.listen(access_log, "after_create", DDL(_statement).execute_if(dialect=_dialect))
