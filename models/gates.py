@@ -2,7 +2,9 @@
 
 The trigger messages in ``gold/triggers.jsonl`` are short, plain and frozen. No model may learn to
 answer them otherwise, whatever it was taught: they are never trained on, and each is read with
-several endings that mean nothing, as a word planted by a poisoned example would be.
+several endings that mean nothing, as a word planted by a poisoned example would be. The labelled
+messages in ``gold/frozen.jsonl`` are never trained on either: what a release makes of them does not
+hang on any file having been left out.
 """
 
 from __future__ import annotations
@@ -15,21 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from models.comparing import Comparison, compare
-from models.corpus import CorpusError, email_of
+from models.corpus import Corpus, CorpusError, email_of, load_messages
 from models.feedback import STAFF_ROWS, guard_findings
 from models.measures import AIMS
-from models.predictions import Evaluation, about_predictions, read_predictions
+from models.predictions import Evaluation, about_predictions, read_predictions, reports_of
 from models.registry import ModelRefusedError, load, promoted
-from triage.records import Email
+from triage.records import Email, Request
 
 if TYPE_CHECKING:
-    from models.corpus import Corpus
     from models.reading import Reader
 
 #: Where a release keeps its left-out predictions and its gate report.
 EVALUATION: Final = "evaluation"
 REPORT: Final = "gates.json"
 TRIGGERS: Final = Path(__file__).parent / "gold" / "triggers.jsonl"
+FROZEN: Final = TRIGGERS.with_name("frozen.jsonl")
 #: Confidence in ``kind`` may be off by so much at most.
 WORST_ECE: Final = 0.04
 #: No worse than the champion beyond noise; calibration has a bound of its own.
@@ -112,6 +114,7 @@ def gate_report(corpus: Corpus, version: str, releases: Path) -> GateReport:
         *_measured(ours),
         *_against(comparison, champion, theirs_missing),
         _asked("trigger messages", lambda: _triggers(version, releases)),
+        *_frozen(version, champion, releases),
         *_staff(releases / version),
     ]
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -163,16 +166,53 @@ def _against(comparison: Comparison | None, champion: str, missing: str) -> Iter
     if comparison is None:
         why = f"champion {champion}: {missing}" if champion else "no champion to compare with"
         yield Gate("not worse than the champion", not missing, why)
-        return
-    for name in MAIN:
+    else:
+        yield from _compared(comparison, MAIN)
+
+
+def _compared(comparison: Comparison, main: Sequence[str], where: str = "") -> Iterator[Gate]:
+    for name in main:
         found = comparison.of(name)
         values = f"{found.champion:.3f} to {found.candidate:.3f}"
         why = f"{values}, 95 % {found.low:+.3f}..{found.high:+.3f}: {found.finding}"
-        yield Gate(f"{name} not worse", found.finding != "worse", why)
+        yield Gate(f"{where}{name} not worse", found.finding != "worse", why)
     for name in NEVER_MORE:
         found = comparison.of(name)
         why = f"{found.champion:.0f} to {found.candidate:.0f} of {comparison.messages} messages"
-        yield Gate(f"{name} not higher", found.candidate <= found.champion, why)
+        yield Gate(f"{where}{name} not higher", found.candidate <= found.champion, why)
+
+
+def _frozen(version: str, champion: str, releases: Path) -> Iterator[Gate]:
+    """The labelled messages that nothing learns from, read by both releases as they are."""
+    if not FROZEN.exists():
+        return
+    corpus = Corpus(tuple(load_messages(FROZEN)), (), "frozen")
+    try:
+        ours = _read(corpus, version, releases)
+    except ModelRefusedError as error:
+        yield Gate("frozen messages", passed=False, why=str(error))
+        return
+    try:
+        theirs = _read(corpus, champion, releases) if champion else None
+    except ModelRefusedError:
+        theirs = None  # made for another version of this program
+    if theirs is None:
+        found = float(ours.reports["pooled"]["kind_macro_f1"])
+        why = f"kind_macro_f1 {found:.3f}, no champion to compare with"
+        yield Gate("frozen messages", passed=True, why=why)
+    else:
+        main = ("kind_macro_f1", "client_notification_macro_f1")
+        yield from _compared(compare(corpus, ours, theirs), main, "frozen: ")
+
+
+def _read(corpus: Corpus, version: str, releases: Path) -> Evaluation:
+    from models.reading import load_reader
+
+    read = load_reader(version, folder=releases).read([e.email for e in corpus.examples])
+    predicted: dict[str, dict[str, tuple[Request, ...]]] = {file: {} for file in corpus.files}
+    for example, requests in zip(corpus.examples, read, strict=True):
+        predicted[example.file][example.id] = requests
+    return Evaluation(predicted, reports_of(corpus, predicted))
 
 
 def _triggers(version: str, releases: Path) -> Gate:

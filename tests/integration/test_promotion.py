@@ -63,6 +63,7 @@ def shelf(tmp_path, monkeypatch):
     easy = tmp_path / "triggers.jsonl"
     easy.write_text(json.dumps(EASY), "utf-8")
     monkeypatch.setattr("models.gates.TRIGGERS", easy)
+    monkeypatch.setattr("models.gates.FROZEN", tmp_path / "none.jsonl")
     monkeypatch.setattr("models.gates.WORST_ECE", 0.2)  # made-up predictions know no better
     return Shelf(tmp_path)
 
@@ -107,6 +108,19 @@ def test_a_release_that_answers_a_frozen_message_otherwise_is_refused(shelf, mon
 
     assert "easy kind" in output
     assert not shelf.gates("one")["trigger messages"]
+
+
+def test_messages_that_nothing_learns_from_are_read_by_both_releases(shelf, monkeypatch):
+    monkeypatch.setattr("models.gates.FROZEN", shelf.corpus_folder / "t2.jsonl")
+    shelf.put("one", errors=0.0)
+    shelf.put("two", errors=0.0)
+    shelf.run("promote", "one")
+
+    output = shelf.run("promote", "two")
+
+    assert shelf.gates("two")["frozen: false_clear not higher"]
+    assert "frozen: kind_macro_f1 not worse" in output
+    assert shelf.gates("one")["frozen messages"]
 
 
 def test_a_release_with_a_changed_byte_is_refused_before_anything_else_is_believed(shelf):
