@@ -36,6 +36,7 @@ from review.desk import (
 )
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
+from review.serving import review
 from review.signing_in import sign_in
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
@@ -62,6 +63,7 @@ app.command()(deliver)
 app.command()(show)
 app.command()(attachment)
 app.command()(watch)
+app.command()(review)
 app.command("sign-in")(sign_in)
 app.command()(health)
 app.command()(check)

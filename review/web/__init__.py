@@ -1,0 +1,1 @@
+"""The review page: where support staff live."""

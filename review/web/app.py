@@ -1,0 +1,86 @@
+"""The application: its routes, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from review.desk import Desk
+from review.web import cases, deeds, queues, upkeep
+from review.web.headers import SafeHeaders
+from review.web.office import FOLDER, Office, render
+from settings import Settings
+from store import Store, StoreError
+
+
+def web_app(
+    desk: Desk,
+    store: Store,
+    settings: Settings,
+    *,
+    guard: Sequence[Middleware],
+    clock: Callable[[], datetime] | None = None,
+) -> Starlette:
+    """The review page.
+
+    *guard* puts ``request.state.person`` (with ``name`` and ``role``) and ``request.state.csrf`` on
+    every request, and lets no unsafe one through without that token in its form field ``csrf``.
+    """
+    app = Starlette(
+        routes=_routes(),
+        middleware=[Middleware(SafeHeaders), *guard],
+        exception_handlers={
+            HTTPException: _told,
+            StoreError: _unavailable,
+            Exception: _broken,
+        },
+    )
+    app.state.office = Office(desk, store, settings, **({"clock": clock} if clock else {}))
+    return app
+
+
+def _routes() -> list[Route | Mount]:
+    case, message = "/cases/{case:int}", "/cases/{case:int}/messages/{message:int}"
+    return [
+        Route("/", _start),
+        Route("/queues", queues.queues, name="queues"),
+        Route("/search", queues.search, methods=["POST"], name="search"),
+        Route(case, cases.case, name="case"),
+        Route(f"{message}/html", cases.html_frame, name="html"),
+        Route(f"{message}/original", cases.original, name="original"),
+        Route(f"{message}/attachments/{{number:int}}", cases.attachment, name="attachment"),
+        Route(f"{case}/{{action}}", deeds.act, methods=["POST"], name="act"),
+        Route("/quarantine", upkeep.quarantine, name="quarantine"),
+        Route("/quarantine/retry", upkeep.retry, methods=["POST"], name="retry"),
+        Route("/health", upkeep.health, name="health"),
+        Route("/keys", upkeep.keys, name="keys"),
+        Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
+    ]
+
+
+def _start(_: Request) -> Response:
+    return RedirectResponse("/queues", 303)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    words = error.detail if isinstance(error, HTTPException) else ""
+    return render(request, "problem.html", status, title=f"{status}", words=words)
+
+
+async def _unavailable(request: Request, _: Exception) -> Response:
+    words = "The database cannot be used just now. Nothing was changed; try again in a moment."
+    return render(request, "problem.html", 503, title="Unavailable", words=words)
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    words = "Something went wrong on our side. Nothing was changed."
+    return render(request, "problem.html", 500, title="Error", words=words)
