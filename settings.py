@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from importlib import resources
 from pathlib import Path
@@ -225,11 +226,14 @@ class MailSettings(_Section):
 
 
 class CertaintySettings(_Section):
-    """How sure a reading must be; a case that rests on one less sure is checked by a person."""
+    """How sure a reading must be; a case that rests on one less sure is checked by a person.
 
-    kind: float = Field(0.7, ge=0, le=1, description="What is asked for")
-    told: float = Field(0.8, ge=0, le=1, description="That the client was told")
-    session: float = Field(0.7, ge=0, le=1, description="Which session is meant")
+    None is the threshold that the released model has recorded, with its stated bound on the error.
+    """
+
+    kind: float | None = Field(None, ge=0, le=1, description="What is asked for")
+    told: float | None = Field(None, ge=0, le=1, description="That the client was told")
+    session: float | None = Field(None, ge=0, le=1, description="Which session is meant")
 
 
 class Settings(BaseSettings):
@@ -338,9 +342,11 @@ class Settings(BaseSettings):
         return Limits(timedelta(days=lost.window_days), lost.warn_at, lost.pause_at, stale)
 
     def thresholds(self) -> Thresholds:
-        from triage.policy import Thresholds
+        """The release's own, but for those that operations set."""
+        from models.thresholds import released
 
-        return Thresholds(**self.certainty.model_dump())
+        own = self.certainty.model_dump(exclude_none=True)
+        return replace(released(self.model, fast=self.fast), **own)
 
     def wording(self) -> Wording:
         """The draft templates, ours with operations' own in their place; a slip shows here."""

@@ -12,6 +12,7 @@ import typer
 from models.labelling_commands import doubts, frame, labels_app, select
 from models.release_commands import compare, list_releases, promote, report, rollback
 from models.terminal import plain_errors, print_table, progress, write_text
+from models.threshold_commands import thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ models_app.command()(promote)
 models_app.command()(rollback)
 models_app.command("list")(list_releases)
 models_app.command()(report)
+models_app.command()(thresholds)
 models_app.command()(select)
 models_app.command()(doubts)
 models_app.command()(frame)
@@ -138,6 +140,7 @@ def train(
             data=corpus.digest,
             metrics=measured,
             tuned=tuned,
+            certainty=_certainty(evaluation, corpus),
         )
         _keep_beside(folder, evaluation, collected)
     typer.echo(f"{manifest.version} written to {folder}; weights {manifest.files['weights.npz']}")
@@ -266,6 +269,16 @@ def _evaluated(folder: Path | None, corpus: Corpus) -> Report:
     if about_predictions(folder).get("data") != corpus.digest:
         raise typer.BadParameter(f"{folder} was made with other data than is trained on")
     return dict(read_predictions(folder, corpus).reports["pooled"])
+
+
+def _certainty(folder: Path | None, corpus: Corpus) -> Mapping[str, float]:
+    """The thresholds that left-out predictions bear out; none without any."""
+    if folder is None:
+        return {}
+    from models.predictions import read_predictions
+    from models.thresholds import certainty, fit
+
+    return certainty(fit(corpus, read_predictions(folder, corpus)))
 
 
 def _keep_beside(release: Path, evaluation: Path | None, collected: Collected | None) -> None:

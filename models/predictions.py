@@ -17,7 +17,7 @@ from typing import Any, Final
 from models.corpus import Corpus, CorpusError, Example
 from models.measures import Report, measure
 from triage.labels import CODE_SETS, CODES
-from triage.records import Request, request_fields
+from triage.records import Finding, Request, request_fields
 
 Requests = tuple[Request, ...]
 Likely = Mapping[str, Mapping[str, float]]  # field to code to probability
@@ -25,6 +25,8 @@ Likely = Mapping[str, Mapping[str, float]]  # field to code to probability
 #: Beside the predictions: which data and seed they were made with.
 _ABOUT: Final = "evaluation.json"
 _LISTS: Final = ("session_ids", *CODE_SETS)
+#: Fields whose confidence the policy asks for besides that of ``kind``; kept as "sure".
+_TOLD_APART: Final = ("client_notification", "session_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,12 @@ def about_predictions(folder: Path) -> dict[str, Any]:
 
 
 def _as_json(requests: Requests, likely: Sequence[Likely]) -> Iterator[dict[str, object]]:
+    paired = len(likely) == len(requests)  # not where one was left out, or put beside
     for number, request in enumerate(requests):
-        more = {"likely": likely[number]} if likely else {}
-        yield {**request_fields(request), "confidence": request.confidence, **more}
+        more: dict[str, object] = {"likely": likely[number]} if paired else {}
+        found = {f.label for f in request.findings}
+        sure = {name: request.confidence_in(name) for name in _TOLD_APART if name in found}
+        yield {**request_fields(request), "confidence": request.confidence, "sure": sure, **more}
 
 
 def _read(path: Path) -> Iterator[tuple[str, tuple[Requests, tuple[Likely, ...]]]]:
@@ -141,4 +146,8 @@ def request_from(fields: Mapping[str, Any]) -> Request:
             raise ValueError(f"{name} {fields[name]!r}")
     known = {name: fields[name] for name in request_fields(Request(kind="other"))}
     known |= {name: tuple(fields[name]) for name in _LISTS}
-    return Request(**known, confidence=float(fields.get("confidence", 1.0)))
+    findings = tuple(
+        Finding(name, "", None, "left-out", float(sure))
+        for name, sure in fields.get("sure", {}).items()
+    )
+    return Request(**known, confidence=float(fields.get("confidence", 1.0)), findings=findings)

@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -56,6 +56,7 @@ class Manifest:
     libraries: Mapping[str, str]
     metrics: Mapping[str, Any]
     files: Mapping[str, str]  # name to SHA-256
+    certainty: Mapping[str, float] = field(default_factory=dict)  # see ``models.thresholds``
 
 
 def labels_digest() -> str:
@@ -103,10 +104,12 @@ def release(
     data: str,
     metrics: Mapping[str, Any],
     tuned: Path | None = None,
+    certainty: Mapping[str, float] | None = None,
 ) -> Manifest:
     """Write *model* to the new folder *folder*; the manifest comes last, so that none is half.
 
-    *tuned* is the folder that its transformer comes from, where it has one.
+    *tuned* is the folder that its transformer comes from, where it has one; *certainty* the
+    thresholds that keep their bounds (``models.thresholds``).
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {_ARRAYS: _arrays(model), _TEXTS: _texts(model)}
@@ -124,6 +127,7 @@ def release(
         libraries={name: installed(name) for name in _LIBRARIES},
         metrics=metrics,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        certainty=certainty or {},
     )
     text = json.dumps({name: getattr(manifest, name) for name in Manifest.__slots__}, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")

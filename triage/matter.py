@@ -22,6 +22,8 @@ class Thresholds:
     """How sure the reading must be before a rule rests on it; costs are not equal.
 
     A client wrongly taken as told is worse than ten needless checks, hence ``told`` is highest.
+    These numbers stand where a release has recorded none of its own; one above 1 is never reached,
+    and then all of that sort is checked. A person's word is certain whatever stands here.
     """
 
     kind: float = 0.7
@@ -85,7 +87,7 @@ def automatic(m: Matter) -> bool:
 
 
 def kind_is_certain(m: Matter) -> bool:
-    return m.request.confidence >= m.certain_from.kind
+    return _said_by_person(m, "kind") or m.request.confidence >= m.certain_from.kind
 
 
 def of_no_concern(m: Matter) -> bool:
@@ -187,14 +189,22 @@ def needs_missing(m: Matter) -> bool:
 
 
 def told_is_uncertain(m: Matter) -> bool:
-    return discussed(m) and m.request.confidence_in("client_notification") < m.certain_from.told
+    sure = m.request.confidence_in("client_notification")
+    said = _said_by_person(m, "client_notification")
+    return discussed(m) and not said and sure < m.certain_from.told
 
 
 def session_is_uncertain(m: Matter) -> bool:
     # Whose session it is comes first; a doubt about the number of somebody else's would show in
     # the reply that it exists.
     named = m.own is not None and m.own.session_id in m.request.session_ids
-    return named and m.request.confidence_in("session_ids") < m.certain_from.session
+    sure = m.request.confidence_in("session_ids")
+    return named and not _said_by_person(m, "session_ids") and sure < m.certain_from.session
+
+
+def _said_by_person(m: Matter, label: str) -> bool:
+    findings = m.request.findings
+    return any(f.label == label and f.source.startswith("person:") for f in findings)
 
 
 def mails_disagree(m: Matter) -> bool:
