@@ -207,6 +207,7 @@ def _open_postgres(url: URL, wait: float) -> Database:
         url,
         hide_parameters=True,
         pool_pre_ping=True,  # a restarted server costs a reconnection, not a run
+        isolation_level="READ COMMITTED",  # whatever the server's default: writers take turns
         connect_args={"connect_timeout": max(2, int(wait))},
     )
 
