@@ -1,4 +1,8 @@
-"""``make faults``: the whole campaign, or with ``SCALE=0.02`` a slice of it; a table at the end."""
+"""``make faults``: the whole campaign, or with ``SCALE=0.02`` a slice of it; a table at the end.
+
+``ONLY=power,commits`` runs some rows or families alone. Which rows of the matrix there are, and
+which not, is in the package's docstring.
+"""
 
 from __future__ import annotations
 
@@ -10,55 +14,76 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from faults import kills, lines, runs, scripts
+from faults import commits, disks, kills, limits, lines, runs, scripts
 from faults.bench import Bench, Row, running_bench
 
-#: Families of rows, to run some of them alone: ``make faults ONLY=kills,lines``.
-FAMILIES = ("kills", "lines", "scripts", "runs")
+#: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
+FAMILIES = ("kills", "lines", "scripts", "runs", "disks", "limits", "commits")
 
 
 def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
-    """Every row at *scale*; at 1 with the numbers that the campaign aims at."""
+    """Every row at *scale* whose name or family is in *only*; at 1 as the campaign aims at."""
 
     def some(count: int) -> int:
         return max(2, round(count * scale))
 
-    families: dict[str, list[Callable[[], Row]]] = {
-        "kills": [
-            lambda: kills.at_system_calls(bench.lanes[0], "sqlite", some(900)),
-            lambda: kills.at_system_calls(bench.lanes[0], "postgres", some(600)),
-            lambda: kills.at_stages(some(480)),
-            lambda: kills.while_recovering(some(200)),
-        ],
-        "lines": [
-            lambda: lines.every_byte_cut(bench.lanes[0], "down", scale),
-            lambda: lines.every_byte_cut(bench.lanes[0], "up", scale),
-            lambda: lines.stalls(some(100)),
-            lambda: lines.in_pieces(some(10)),
-            lambda: lines.bits_turned(some(400)),
-            lambda: lines.renumbered(some(20)),
-            lambda: lines.expunged(some(40)),
-            lambda: lines.servers_killed(some(100)),
-        ],
-        "scripts": [
-            lambda: scripts.misbehaviour(max(1, round(3 * scale))),
-            lambda: scripts.garbled(some(10_000)),
-        ],
-        "runs": [
-            lambda: runs.overlapping(max(8, some(200))),
-            lambda: runs.stopped(some(50)),
-            lambda: runs.stale_owners(some(20)),
-            lambda: runs.wrong_clocks(some(32)),
-            lambda: runs.backends_ended(some(100), some(10)),
-            lambda: runs.restarts(some(40)),
-            lambda: runs.busy(some(20)),
-            lambda: runs.failing_disks(some(180), "pwrite64", "ENOSPC", "12"),
-            lambda: runs.failing_disks(some(60), "fdatasync", "EIO", "14"),
-            lambda: runs.harmful_mail(max(1, round(3 * scale))),
-        ],
+    families: dict[str, dict[str, Callable[[], Row]]] = {
+        "kills": {
+            "calls-sqlite": lambda: kills.at_system_calls(bench.lanes[0], "sqlite", some(900)),
+            "calls-postgres": lambda: kills.at_system_calls(bench.lanes[0], "postgres", some(600)),
+            "stages": lambda: kills.at_stages(some(480)),
+            "twice": lambda: kills.while_recovering(some(200)),
+        },
+        "lines": {
+            "cut-down": lambda: lines.every_byte_cut(bench.lanes[0], "down", scale),
+            "cut-up": lambda: lines.every_byte_cut(bench.lanes[0], "up", scale),
+            "stalls": lambda: lines.stalls(some(100)),
+            "pieces": lambda: lines.in_pieces(some(10)),
+            "bits": lambda: lines.bits_turned(some(400)),
+            "renumbered": lambda: lines.renumbered(some(20)),
+            "expunged": lambda: lines.expunged(some(40)),
+            "servers": lambda: lines.servers_killed(some(100)),
+            "masters": lambda: lines.masters_killed(some(40)),
+        },
+        "scripts": {
+            "misbehaviour": lambda: scripts.misbehaviour(max(1, round(3 * scale))),
+            "garbled": lambda: scripts.garbled(some(10_000)),
+        },
+        "runs": {
+            "overlapping": lambda: runs.overlapping(max(8, some(200))),
+            "stopped": lambda: runs.stopped(some(50)),
+            "stale-owners": lambda: runs.stale_owners(some(20)),
+            "clocks": lambda: runs.wrong_clocks(some(32)),
+            "backends": lambda: runs.backends_ended(some(100), some(10)),
+            "restarts": lambda: runs.restarts(some(40)),
+            "busy": lambda: runs.busy(some(20)),
+            "no-space": lambda: runs.failing_disks(some(180), "pwrite64", "ENOSPC", "12"),
+            "no-sync": lambda: runs.failing_disks(some(60), "fdatasync", "EIO", "14"),
+            "harmful": lambda: runs.harmful_mail(max(1, round(3 * scale))),
+        },
+        "disks": {
+            "power": lambda: disks.power_cuts(some(500)),
+            "full": lambda: disks.full(some(48)),
+            "read-only": lambda: disks.turned_read_only(some(24)),
+        },
+        "limits": {
+            "memory": lambda: limits.out_of_memory(some(24)),
+            "files": lambda: limits.out_of_files(some(30)),
+            "nowhere": lambda: limits.nowhere_to_write(some(6)),
+        },
+        "commits": {
+            "commit-lost": lambda: commits.lost(some(500)),
+            "deadlock": lambda: commits.deadlocks(some(30)),
+            "serialisable": lambda: commits.serialisable(some(20)),
+        },
     }
-    for family in only:
-        yield from (make() for make in families[family])
+    known = {*families, *(name for family in families.values() for name in family)}
+    if unknown := set(only) - known:
+        sys.exit(f"no row or family {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for family, members in families.items():
+        for name, make in members.items():
+            if family in only or name in only:
+                yield make()
 
 
 def untouched(bench: Bench, before: list[list[bytes]]) -> Row:

@@ -29,6 +29,7 @@ from faults.oracle import TABLES, Mail, connected, judged, mailbox_as_kept, told
 from faults.worker import Job
 
 Kind = Literal["sqlite", "postgres"]
+KINDS: tuple[Kind, ...] = ("sqlite", "postgres")
 TESTS = Path(__file__).parents[1]
 LONGEST_S = 35.0  # no run may take longer, whatever happens to it
 _ENOUGH = 20  # violations in a row of the report; more would not tell more

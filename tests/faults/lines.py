@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import random
+import signal
+from contextlib import suppress
 from dataclasses import asdict
 
 from services.cutting_proxy import Way
+from services.dovecot import Dovecot, Mailbox, running_dovecot
 
-from faults.bench import MAILS, Ended, Kind, Lane, Row, Trial, Try, as_kept, letter, recovered
-from faults.oracle import State, judged
+from faults.bench import (
+    KINDS,
+    MAILS,
+    Ended,
+    Kind,
+    Lane,
+    Row,
+    Trial,
+    Try,
+    as_kept,
+    letter,
+    recovered,
+)
+from faults.oracle import State, judged, mailbox_as_kept
 from faults.worker import Job
 
 IMPATIENT_S = 0.4
@@ -186,6 +202,49 @@ def kill_server(lane: Lane, kind: Kind, at: tuple[str, int]) -> Trial:
     trial.noted["taken up in the same run"] += ended.well
     trial.violations += judged(job.url, lane.mails, complete=ended.well)
     return recovered(lane, trial, job, lane.mails)
+
+
+def masters_killed(count: int) -> Row:
+    points = [("fetched", 1), ("kept", 1), ("committed", 1), ("connected", 1), ("kept", 2)]
+    tries: list[Try] = [lambda lane, n=n: kill_master(lane, KINDS[n % 2], points[n % 5])
+                        for n in range(count)]  # fmt: skip
+    return Row("kill -9 of Dovecot's master in mid-session, then a restart", "37", tries)
+
+
+def kill_master(lane: Lane, kind: Kind, at: tuple[str, int]) -> Trial:
+    """Sessions that are open lose their server, and nobody listens until it is started again."""
+    trial = Trial()
+    server, box = _own_dovecot(lane)
+    mails = mailbox_as_kept(server.plain_port, box.user, box.password)
+    spec = f"imap://{box.user}@127.0.0.1:{server.plain_port}/INBOX"
+    job = Job(lane.fresh(kind), spec, box.password, size=1)
+    struck = {**asdict(job), "at": at, "action": "kill_one", "more": str(server.process.pid)}
+    ended = lane.run(Job(**struck))
+    trial.saw(ended)
+    trial.violations += judged(job.url, mails, complete=ended.well)
+    trial.noted["ended well without it"] += ended.well
+    server.process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(server.process.pid, signal.SIGKILL)  # or its children would keep the ports
+    server.start()
+    recovered(lane, trial, job, mails)
+    if mailbox_as_kept(server.plain_port, box.user, box.password) != mails:
+        trial.violations.append("I4 the mailbox is not as it was")
+    return trial
+
+
+_OWN: dict[int, tuple[Dovecot, Mailbox]] = {}
+
+
+def _own_dovecot(lane: Lane) -> tuple[Dovecot, Mailbox]:
+    """A server that no other lane's trials suffer with."""
+    if lane.number not in _OWN:
+        manager = running_dovecot()
+        server = manager.__enter__()
+        lane.bench.at_end.callback(manager.__exit__, None, None, None)
+        lane.bench.at_end.callback(_OWN.pop, lane.number)
+        _OWN[lane.number] = server, server.mailbox(MAILS)
+    return _OWN[lane.number]
 
 
 def mailbox_untouched(lane: Lane, before: list[bytes]) -> Trial:

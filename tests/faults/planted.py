@@ -137,6 +137,26 @@ def _marks_as_read() -> None:
     BoundedClient.select_folder = lambda self, folder, **_: select(self, folder)
 
 
+def _not_synced() -> None:
+    """SQLite is told to leave commits to the kernel's leisure."""
+    import store.database
+
+    settle = store.database._settle_sqlite
+
+    def hasty(connection: Any, *more: Any) -> None:
+        settle(connection, *more)
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    store.database._settle_sqlite = hasty
+
+
+def _no_second_try() -> None:
+    """A transaction that was undone in favour of another is not done again."""
+    import pipeline
+
+    pipeline.stubborn = lambda work: work()
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "acknowledge before commit": _acknowledge_first,
     "two transactions for one": _two_transactions,
@@ -146,6 +166,8 @@ BUGS: dict[str, Callable[[], None]] = {
     "cursor never goes back": _cursor_never_back,
     "losses passed over": _swallowed,
     "audit rows not sealed": _unsealed,
+    "no second try": _no_second_try,
+    "commits not synced": _not_synced,
     "mail in the log": _chatty,
     "mail marked as read": _marks_as_read,
 }

@@ -15,12 +15,21 @@ from pathlib import Path
 
 from services.postgres import Postgres
 
-from faults.bench import CANARIES, Ended, Kind, Lane, Row, Trial, as_kept, empty, letter, recovered
+from faults.bench import (
+    CANARIES,
+    KINDS,
+    Ended,
+    Kind,
+    Lane,
+    Row,
+    Trial,
+    as_kept,
+    empty,
+    letter,
+    recovered,
+)
 from faults.oracle import State, connected, judged
 from faults.worker import STAGES, Job
-
-KINDS: tuple[Kind, ...] = ("sqlite", "postgres")
-
 
 # Runs among each other
 

@@ -16,11 +16,12 @@ import os
 import resource
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -60,6 +61,8 @@ class Job:
     shift_s: float = 0  # by how much the clock is wrong
     now: str = "2026-11-22T12:00:00+00:00"
     retry: bool = False  # `quarantine retry` of everything instead of a run
+    acknowledged: str = ""  # file that tells how many messages the run called stored
+    limits: dict[str, int] = field(default_factory=dict)  # of resources: {"NOFILE": 20}
 
 
 def run_job(job: Job) -> dict[str, Any]:
@@ -101,14 +104,18 @@ def _run(job: Job) -> dict[str, Any]:
     )
     Settings.access_to = lambda _self, _source: access
     now = datetime.fromisoformat(job.now)
+
+    def stored(tally: Any) -> None:
+        if job.acknowledged:
+            Path(job.acknowledged).write_text(str(tally.fetched))
+        hit("committed")
+
     with open_store(job.url, migrate=False) as store:
         hit("opened")
         if job.retry:
             pipeline.retry_quarantined(settings, store, store.quarantined(), now)
             return {}
-        reports = pipeline.run_sources(
-            settings, [source], store, now, progress=lambda _: hit("committed")
-        )
+        reports = pipeline.run_sources(settings, [source], store, now, progress=stored)
     return {
         "problems": [report.problem for report in reports if report.problem],
         "failed": any(report.failed for report in reports),
@@ -198,8 +205,12 @@ def _strike(job: Job) -> None:
         for pid in _imap_processes(int(job.more)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+    elif job.action == "kill_one":
+        os.kill(int(job.more), signal.SIGKILL)
     elif job.action == "expunge":
         _expunge(job)
+    elif job.action == "abort_disk":  # as the kernel does after an error: read-only from now on
+        subprocess.run(["mount", "-o", "remount,abort", job.more], check=True)
 
 
 def _end_backends(url: str, *, kill: bool) -> None:
@@ -311,6 +322,8 @@ def _child(given: dict[str, Any], tell: int) -> None:
         time.sleep(0.0005)
         if time.monotonic() > deadline:
             os._exit(6)
+    for name, most in job.limits.items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
     result = run_job(job)
     os.write(tell, json.dumps(result).encode())
     code = 5 if result.get("uncaught") else 4 if result["error"] else 3 if result["failed"] else 0

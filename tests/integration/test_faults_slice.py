@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import kills, lines, runs, scripts
+from faults import commits, disks, kills, lines, runs, scripts
 from faults.bench import MAILS, Bench, Lane, Row, Trial, bench_on, recovered
 from faults.oracle import told
 from services.dovecot import Dovecot
@@ -79,6 +79,20 @@ def test_databases_that_fail_cost_no_mail(bench: Bench) -> None:
     done(bench, runs.failing_disks(4, "fdatasync", "EIO", "14"))
 
 
+def test_a_commit_whose_answer_is_lost_doubles_and_loses_nothing(bench: Bench) -> None:
+    noted = done(bench, commits.lost(14)).noted
+
+    assert noted["reply lost"] >= 6
+    assert noted["request lost"] >= 6
+
+
+@pytest.mark.skipif(not disks.IS_ROOT, reason="mounts small file systems, as root")
+def test_disks_that_fail_fill_up_or_lose_power_cost_no_mail(bench: Bench) -> None:
+    assert done(bench, disks.power_cuts(8)).kills >= 6
+    done(bench, disks.turned_read_only(2))
+    done(bench, disks.full(4))
+
+
 def test_mail_that_harms_does_not_hold_up_mail_that_does_not(bench: Bench) -> None:
     assert done(bench, runs.harmful_mail()).noted["set aside"]
 
@@ -141,6 +155,13 @@ def test_it_finds_an_audit_trail_that_is_not_sealed(lane: Lane) -> None:
     trial = recovered(lane, Trial(), job, lane.mails)
 
     assert "I7 the audit trail is broken" in trial.violations
+
+
+@pytest.mark.skipif(not disks.IS_ROOT, reason="mounts small file systems, as root")
+def test_it_finds_commits_that_no_power_cut_outlives(lane: Lane) -> None:
+    trial = disks.power_cut(lane, ("committed", 3), 1, bug="commits not synced")
+
+    assert "I1 mail that was called stored is gone with the power" in trial.violations
 
 
 def test_it_finds_mail_in_the_log(bench: Bench) -> None:

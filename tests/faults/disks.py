@@ -1,0 +1,183 @@
+"""Disks that lose their power, fill up or turn read-only: small ones of our own, for root alone.
+
+A power cut is modelled as the loss of everything not yet synced: an ext4 on a loop image that
+flushes by itself only every five minutes is copied while it is mounted, and the copy is read. Torn
+sectors and reordered writes are not modelled; that takes a device mapper.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from faults.bench import MAILS, Lane, Row, Trial, Try, recovered
+from faults.oracle import State, judged
+from faults.worker import Job
+
+IS_ROOT = os.geteuid() == 0
+_IMAGE_MB = 12
+
+
+def for_root(tries: list[Try]) -> list[Try]:
+    def left_out(_: Lane) -> Trial:
+        trial = Trial()
+        trial.noted["left out: only root can mount"] = len(tries)
+        return trial
+
+    return tries if IS_ROOT else [left_out]
+
+
+@contextmanager
+def mounted(lane: Lane, what: Path | str, name: str, *options: str) -> Iterator[Path]:
+    """The disk *what* in a folder of *lane*, until the ``with`` ends."""
+    at = lane.folder / name
+    at.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(what), str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+@contextmanager
+def image_disk(lane: Lane) -> Iterator[Path]:
+    """An ext4 in a file, with an empty database on it that would outlive a power cut."""
+    image = lane.folder / "disk.img"
+    image.unlink(missing_ok=True)
+    with image.open("wb") as file:
+        file.truncate(_IMAGE_MB << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "nodiscard", str(image)], check=True)
+    with mounted(lane, image, "disk", "-o", "loop") as disk:
+        shutil.copy(lane.bench.template, disk / "mail.sqlite3")
+    with mounted(lane, image, "disk", "-o", "loop,commit=300") as disk:
+        yield disk
+
+
+@contextmanager
+def after_power_cut(lane: Lane) -> Iterator[Path]:
+    """What of ``image_disk`` would be there if the power went now."""
+    copy = lane.folder / "copy.img"
+    shutil.copyfile(lane.folder / "disk.img", copy)
+    with mounted(lane, copy, "copy", "-o", "loop") as disk:
+        yield disk
+
+
+# Power
+
+
+def power_cuts(count: int) -> Row:
+    points = [
+        (size, stage, number)
+        for size in (1, 2, 5)
+        for stage in ("committed", "flushing", "flushed", "kept", "deciding", "finishing")
+        for number in range(1, 1 + (1 if stage == "finishing" else -(-len(MAILS) // size)))
+    ]
+    calls = [(call, number) for call in ("pwrite64", "fdatasync") for number in range(1, 60, 3)]
+    stages: list[Try] = [
+        lambda lane, at=at, size=size: power_cut(lane, at, size) for size, *at in points
+    ]
+    tries = [
+        *stages,
+        *(lambda lane, c=call, n=n: power_cut(lane, (c, n), 2, in_call=True) for call, n in calls),
+    ]
+    chosen = list(itertools.islice(itertools.cycle(tries), count))
+    return Row("the power goes after a kill (SQLite)", "5", for_root(chosen))
+
+
+def power_cut(
+    lane: Lane, at: tuple[str, int] | list[object], size: int = 2, *, bug: str = "",
+    in_call: bool = False,
+) -> Trial:  # fmt: skip
+    """What the run called stored must be on the disk, whole; the next run goes on from there."""
+    trial = Trial()
+    told = lane.folder / "acknowledged"
+    told.write_text("0")
+    with image_disk(lane) as disk:
+        url = f"sqlite:///{disk}/mail.sqlite3"
+        job = lane.job(url, size=size, bug=bug, acknowledged=str(told))
+        if in_call:
+            call, number = at
+            ended = lane.run_struck(job, str(call), f"signal=SIGKILL:when={number}")
+        else:
+            ended = lane.run(Job(**{**asdict(job), "at": tuple(at)}))
+        trial.saw(ended)
+        with after_power_cut(lane) as copy:
+            url = f"sqlite:///{copy}/mail.sqlite3"
+            trial.violations += _whole(copy / "mail.sqlite3")
+            trial.violations += judged(url, lane.mails, complete=False)
+            stored = len(State.of(url).places)
+            trial.noted["messages called stored"] += int(told.read_text())
+            if stored < int(told.read_text()):
+                trial.violations.append("I1 mail that was called stored is gone with the power")
+            recovered(
+                lane, trial, Job(**{**asdict(job), "url": url, "acknowledged": ""}), lane.mails
+            )
+    return trial
+
+
+def _whole(file: Path) -> list[str]:
+    connection = sqlite3.connect(file)
+    try:
+        [[verdict]] = connection.execute("PRAGMA integrity_check").fetchall()
+    finally:
+        connection.close()
+    return [] if verdict == "ok" else ["I3 SQLite finds its file damaged"]
+
+
+# Full, and read-only
+
+
+def turned_read_only(count: int) -> Row:
+    points = [(stage, n) for stage in ("fetched", "kept", "flushed", "committed") for n in (1, 2)]
+    tries: list[Try] = [
+        lambda lane, at=at: turn_read_only(lane, at)
+        for at in itertools.islice(itertools.cycle(points), count)
+    ]
+    return Row("the disk turns read-only in mid-run (SQLite)", "15", for_root(tries))
+
+
+def turn_read_only(lane: Lane, at: tuple[str, int]) -> Trial:
+    """The kernel does so to a disk with an error; the run ends and says why."""
+    trial = Trial()
+    with image_disk(lane) as disk:
+        url = f"sqlite:///{disk}/mail.sqlite3"
+        job = lane.job(url, size=1)
+        struck = {**asdict(job), "at": at, "action": "abort_disk", "more": str(disk)}
+        ended = lane.run(Job(**struck))
+        trial.saw(ended)
+        if ended.well or "database" not in ended.error:
+            trial.violations.append("a run on a read-only disk does not say so")
+    # As an administrator does it: away with the mount, and again.
+    with mounted(lane, lane.folder / "disk.img", "disk", "-o", "loop"):
+        trial.violations += judged(url, lane.mails, complete=False)
+        return recovered(lane, trial, job, lane.mails)
+
+
+def full(count: int) -> Row:
+    tries: list[Try] = [lambda lane, n=n: fill_up(lane, 40 * n) for n in range(count)]
+    return Row("a disk with little room left, then with more (SQLite)", "12", for_root(tries))
+
+
+def fill_up(lane: Lane, room_kb: int) -> Trial:
+    """The database's own disk has so much room left: what does not fit comes with the next run."""
+    trial = Trial()
+    with mounted(lane, "tmpfs", "full", "-t", "tmpfs", "-o", "size=4m") as disk:
+        shutil.copy(lane.bench.template, disk / "mail.sqlite3")
+        free = shutil.disk_usage(disk).free
+        (disk / "ballast").write_bytes(bytes(max(0, free - (room_kb << 10))))
+        job = lane.job(f"sqlite:///{disk}/mail.sqlite3", size=1)
+        ended = lane.run(job)
+        trial.saw(ended)
+        trial.noted["fitted"] += ended.well
+        if not ended.well and "database" not in ended.error:
+            trial.violations.append("a run on a full disk does not say so")
+        (disk / "ballast").unlink()
+        trial.violations += judged(job.url, lane.mails, complete=ended.well)
+        return recovered(lane, trial, job, lane.mails)
