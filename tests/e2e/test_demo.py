@@ -136,6 +136,17 @@ def test_the_demo_points_at_a_case_of_each_kind(folder: Path, shown: str) -> Non
     assert (states[0], states[-1]) == ("awaiting_client", "ready")
 
 
+def test_the_demo_shows_one_approval_and_all_that_it_would_send(folder: Path, shown: str) -> None:
+    [number] = re.findall(r"What approving case (\d+) would do and send", shown)
+    _, _, said = shown.partition("What approving case")
+
+    for words in ("session.cancel HT-", "to the client", "to the therapist", "Dear ", "Subject: "):
+        assert words in said
+    told = json.loads(fit_triage(folder, "case", number, "--json"))
+    assert (told["state"], told["outbox"]) == ("ready", [])
+    assert told["approval"]["refused"] is None
+
+
 def test_what_lapses_before_the_office_opens_again_is_a_view(
     folder: Path, cases: list[dict]
 ) -> None:
