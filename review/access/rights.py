@@ -1,0 +1,96 @@
+"""Who may do what: the roles, their rights, and what each route needs.
+
+Two tables say it all. ``MAY`` gives rights to roles; ``TABLE`` names the right that each route
+needs and what it leaves in the access log. A route that is not in it is closed to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, get_args
+
+from store.access_log import Looked
+from store.accounts import Role
+
+Right = Literal[
+    "enter",  # for everybody, signed in or not: the door and what it is painted with
+    "be_here",  # for everybody who is signed in: help, signing out
+    "see_cases",  # queues, search, cases with the words of people, attachments
+    "act",  # decide about cases; the client gate's override asks for a reason and a second look
+    "see_overview",  # figures of the whole team, and overrides to look at again
+    "see_quarantine",  # causes and numbers of what could not be read; no words
+    "retry_quarantine",
+    "see_health",
+    "see_pseudonymised",  # rows without names, addresses and free text
+    "export_pseudonymised",
+    "read_access_log",
+    "manage_users",
+]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
+
+_STAFF: Final[frozenset[Right]] = frozenset(
+    ("see_cases", "act", "see_quarantine", "retry_quarantine", "see_health")
+)
+_DATA: Final[frozenset[Right]] = frozenset(("see_pseudonymised", "export_pseudonymised"))
+_EVERYBODY: Final[frozenset[Right]] = frozenset(("enter", "be_here"))
+
+#: Why each role has no more than this is in docs/decisions.md.
+MAY: Final[Mapping[Role, frozenset[Right]]] = MappingProxyType(
+    {
+        "staff": _EVERYBODY | _STAFF,
+        "lead": _EVERYBODY | _STAFF | _DATA | {"see_overview", "read_access_log"},
+        "data": _EVERYBODY | _DATA,
+        "admin": _EVERYBODY | {"manage_users", "see_health", "see_quarantine", "retry_quarantine"},
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whoever is signed in."""
+
+    name: str
+    role: Role
+
+    def may(self, right: Right) -> bool:
+        return right in MAY[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a route asks of whoever comes, and what it leaves in the access log."""
+
+    right: Right
+    records: Looked | None
+    by_itself: bool  # asked by the page, not by a person: keeps no session alive
+
+
+def needs(right: Right, *, records: Looked | None = None, by_itself: bool = False) -> Needs:
+    """One line of ``TABLE``."""
+    return Needs(right, records, by_itself)
+
+
+#: By the route's name.
+TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
+    {
+        "sign_in": needs("enter"),
+        "enter": needs("enter"),
+        "static": needs("enter"),
+        "sign_out": needs("be_here"),
+        "_start": needs("be_here"),
+        "keys": needs("be_here"),
+        "queues": needs("see_cases", records="list"),
+        "search": needs("see_cases", records="search"),
+        "case": needs("see_cases", records="view"),
+        "html": needs("see_cases", records="view"),
+        "original": needs("see_cases", records="original"),
+        "attachment": needs("see_cases", records="attachment"),
+        "act": needs("act"),  # each verdict is on the audit trail
+        "quarantine": needs("see_quarantine"),
+        "retry": needs("retry_quarantine"),
+        "health": needs("see_health"),
+    }
+)
