@@ -79,7 +79,8 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
     }
     known = {*families, *(name for family in families.values() for name in family)}
     if unknown := set(only) - known:
-        sys.exit(f"no row or family {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        there_are = ", ".join(sorted(known))
+        sys.exit(f"no row or family {', '.join(sorted(unknown))}; there are {there_are}")
     for family, members in families.items():
         for name, make in members.items():
             if family in only or name in only:
