@@ -47,7 +47,13 @@ if TYPE_CHECKING:
 PREFIX = "FIT_TRIAGE_"
 Start = Literal["history", "now"]
 DEFAULT_FILE = Path("fit-triage.toml")
-_ENVIRONMENT_ONLY = (("imap_password",), ("outbox", "webhook_secrets"), ("mail", "password"))
+_ENVIRONMENT_ONLY = (
+    ("imap_password",),
+    ("outbox", "webhook_secrets"),
+    ("mail", "password"),
+    ("livechat", "token"),
+    ("livechat", "webhook_secrets"),
+)
 
 
 class SettingsError(Exception):
@@ -225,6 +231,29 @@ class MailSettings(_Section):
         return _secret("password", self.password_file)
 
 
+class LivechatSettings(_Section):
+    """The live chat's workspace (Intercom): how it is opened, and what it proves."""
+
+    token: SecretStr = Field(SecretStr(""), description="Environment only")
+    token_file: Path | None = Field(None, description="For sources without a password_file")
+    webhook_secret_files: tuple[Path, ...] = Field((), description="The app's client secret")
+    webhook_secrets: SecretStr = Field(SecretStr(""), description="Environment only")
+    identity_verified: bool = Field(
+        default=False, description="It is enforced there, and covers e-mail addresses"
+    )
+    admin_id: str = Field("", description="Teammate in whose name answers are posted")
+
+    def access_token(self) -> str:
+        if self.token_file is None:
+            return self.token.get_secret_value()
+        return _secret("live-chat token", self.token_file)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What webhooks are signed with, from files and the environment."""
+        files = (_secret("live-chat secret", file) for file in self.webhook_secret_files)
+        return (*files, *self.webhook_secrets.get_secret_value().split())
+
+
 class CertaintySettings(_Section):
     """How sure a reading must be; a case that rests on one less sure is checked by a person.
 
@@ -266,6 +295,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     outbox: OutboxSettings = OutboxSettings()
     mail: MailSettings = MailSettings()
+    livechat: LivechatSettings = LivechatSettings()
     unconfirmed: UnconfirmedSettings = UnconfirmedSettings()
     escalation: tuple[EscalationStep, ...] = Field(
         tuple(
@@ -311,7 +341,13 @@ class Settings(BaseSettings):
         from ingest.parsing import ParseOptions
 
         own = frozenset(self.own_addresses.lower().split())
-        return ParseOptions(self.authserv_id, self.check_dkim, own, self.documents)
+        return ParseOptions(
+            self.authserv_id,
+            self.check_dkim,
+            own,
+            self.documents,
+            chat_identity_verified=self.livechat.identity_verified,
+        )
 
     def office_hours(self, now: datetime) -> OfficeHours:
         """The office as configured, with the bank holidays of the years around *now*."""
@@ -360,6 +396,8 @@ class Settings(BaseSettings):
 
     def _password_for(self, source: SourceSettings) -> str:
         """The password of *source*: its own file, else the common file, else the environment."""
+        if source.password_file is None and source.url.startswith("livechat"):
+            return self.livechat.access_token()  # a mailbox's password is nothing for a chat
         file = source.password_file or self.imap_password_file
         if file is None:
             return self.imap_password.get_secret_value()

@@ -11,6 +11,7 @@ DEFECTS = {
     "charset_unknown": "The declared character set is unknown.",
     "charset_wrong": "The declared character set was wrong; the text was read with another.",
     "control_characters": "Control characters were removed.",
+    "conversation_cut": "The chat is so long that its beginning is not given out any more.",
     "cr_line_ends": "Lines ended in carriage returns alone.",
     "date_from_trace": "The date is that of the newest server trace.",
     "date_in_future": "The date lies more than a day after the mail was received.",

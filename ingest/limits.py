@@ -33,6 +33,7 @@ CAUSES = {
     "html_too_large": "The text is HTML of more than 512 kB.",
     "html_too_deep": "The text is HTML whose tags are nested more than 200 levels deep.",
     "nothing_to_read": "There is neither text, nor a subject, nor an attachment in the message.",
+    "not_a_conversation": "It is no conversation, or no part of one, in the chat's own form.",
     "parser_failed": "The parser gave up on the message.",
 }
 

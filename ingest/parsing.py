@@ -26,6 +26,7 @@ from ingest import (
     charset,
     documents,
     headers,
+    livechat,
     quoting,
 )
 from ingest.authentication import DnsLookup
@@ -48,7 +49,8 @@ class ParseOptions:
     nobody. *check_dkim* verifies the sender's own signature where that server did not vouch; it
     asks DNS, through *dnsfunc* where given. Mail from *own_addresses* is our own. *documents* says
     whether attached PDF and Word files are read as text; "deadly" marks them all as unreadable, for
-    a message whose documents ended the process that read them.
+    a message whose documents ended the process that read them. *chat_identity_verified* says that
+    the live chat's workspace proves who its users are, addresses included.
     """
 
     authserv_id: str = ""
@@ -56,6 +58,7 @@ class ParseOptions:
     own_addresses: frozenset[str] = frozenset()
     documents: Literal["unread", "read", "deadly"] = "unread"
     dnsfunc: DnsLookup | None = None
+    chat_identity_verified: bool = False
 
 
 _PLAIN = ParseOptions()
@@ -67,6 +70,10 @@ def parse(raw: RawMessage, options: ParseOptions = _PLAIN) -> Email:
     Raises ``UnreadableEmailError``, with a cause, and nothing else, whatever the bytes.
     """
     try:
+        if livechat.is_chat(raw.key.source):
+            from ingest.livechat_parsing import parse_part
+
+            return parse_part(raw, identity_verified=options.chat_identity_verified)
         return _parse(raw, options)
     except UnreadableEmailError:
         raise

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from triage.records import Cursor, MessageKey, RawMessage
 
 ALLOWED_SPECS = (
     "imaps://user@host[:port]/FOLDER, imap://user@host[:port]/FOLDER (only where plaintext is "
-    "allowed), maildir:PATH, mbox:PATH or eml:PATH"
+    "allowed), maildir:PATH, mbox:PATH, eml:PATH, livechat:PATH or livechat+https://host"
 )
 # However many messages a caller asks for at once, no batch holds more than this (or one message).
 BYTES_PER_BATCH = 8 * 1024 * 1024
@@ -170,10 +170,10 @@ def open_source(spec: str, access: Access) -> Source:
         raise SourceSpecError(f"{_shown(spec)} names no source; allowed: {ALLOWED_SPECS}")
     if scheme in _PORTS:
         return _open_imap(spec, scheme, rest, access)
-    if scheme in {"maildir", "mbox", "eml"}:
+    if scheme in {"maildir", "mbox", "eml", "livechat"}:
         return _open_files(scheme, rest, access)
-    if scheme == "livechat":
-        raise SourceSpecError("livechat: sources cannot be read yet; allowed: " + ALLOWED_SPECS)
+    if scheme in {"livechat+https", "livechat+http"}:
+        return _open_livechat(spec, access)
     raise SourceSpecError(f"unknown kind of source {_shown(scheme)}; allowed: {ALLOWED_SPECS}")
 
 
@@ -192,6 +192,7 @@ def _open_imap(spec: str, scheme: str, rest: str, access: Access) -> Source:
 
 def _open_files(scheme: str, rest: str, access: Access) -> Source:
     from ingest import files
+    from ingest.livechat_files import ConversationFiles
 
     if _unprintable(rest):
         raise SourceSpecError(f"{scheme}: the path must be printable UTF-8 text")
@@ -200,8 +201,24 @@ def _open_files(scheme: str, rest: str, access: Access) -> Source:
         "maildir": files.Maildir,
         "mbox": files.Mbox,
         "eml": files.EmlFolder,
+        "livechat": ConversationFiles,
     }
     return kinds[scheme](path, access.max_message_bytes)
+
+
+def _open_livechat(spec: str, access: Access) -> Source:
+    url = urlsplit(spec.removeprefix("livechat+"))
+    if url.scheme == "http" and not access.allow_plaintext:
+        raise SourceSpecError("live chat without TLS: use livechat+https://, or allow plaintext")
+    allowed = re.fullmatch(r"https?://(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d{1,5})?/?", url.geturl())
+    if not allowed:
+        raise SourceSpecError(
+            "a live chat is named by its host alone; allowed: livechat+https://host[:port]; "
+            "the token is given by file or environment"
+        )
+    from ingest.livechat_api import ConversationApi
+
+    return ConversationApi(f"{url.scheme}://{url.netloc.lower()}", access)
 
 
 def mailbox_of(spec: str) -> str:

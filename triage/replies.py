@@ -50,13 +50,14 @@ def draft_reply(
 ) -> Draft | None:
     """A reply to the sender for a person to send, or None where a person should write their own.
 
-    Never to a machine or a no-reply address; always to the From address and never to Reply-To.
+    Never to a machine or a no-reply address; always to the From address and never to Reply-To. A
+    chat's draft is to nobody: it is text to copy.
     """
     name = template_for(email, request, facts, decision)
     if name is None or not _may_be_answered(email):
         return None
     return Draft(
-        to=email.sender.email,
+        to=_answered_at(email),
         subject=_subject(email.subject),
         body=render(wording, name, _values(email, request, facts, decision, name)),
         in_reply_to=email.message_id,
@@ -70,7 +71,7 @@ def own_words(email: Email, body: str) -> Draft | None:
     if not _may_be_answered(email):
         return None
     return Draft(
-        to=email.sender.email,
+        to=_answered_at(email),
         subject=_subject(email.subject),
         body=body,
         in_reply_to=email.message_id,
@@ -116,6 +117,11 @@ def _only_the_session_is_missing(facts: CaseFacts, decision: Decision) -> bool:
     held_up = {"contradiction", "client_disagrees", "low_confidence"} & set(decision.blockers)
     in_question = bool(_SESSION_CODES & set(decision.blockers))
     return decision.state == "check" and facts.registry_known and in_question and not held_up
+
+
+def _answered_at(email: Email) -> str:
+    """The address, "" for a chat: it is answered where it was asked, by words to copy."""
+    return "" if email.channel == "chat" else email.sender.email
 
 
 def _may_be_answered(email: Email) -> bool:

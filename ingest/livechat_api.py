@@ -1,0 +1,243 @@
+"""Conversations from a workspace's REST API: what has changed is searched for, then retrieved.
+
+The cursor is the ``updated_at`` up to which every conversation has been retrieved. Search lags
+behind what is written, so each run looks some minutes further back; the caller's memory passes over
+what it knows, part by part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from ingest import livechat
+from ingest.livechat_files import Piece, batch_of, in_batches, unknown
+from ingest.livechat_line import Line, NotThereError, TooLargeError, UncertainError
+from ingest.sources import (
+    BYTES_PER_BATCH,
+    Access,
+    Batch,
+    Known,
+    LoginRefusedError,
+    Loss,
+    SourceError,
+)
+from triage.records import Cursor, MessageKey
+
+_PER_PAGE: Final = 150  # the most that a page may hold
+_LOOK_BACK_S: Final = 600
+#: So far back is searched: some indexes know days alone, what is older is passed over here.
+_SEARCH_BACK_S: Final = 86_400
+_FAILURES_IN_A_ROW: Final = 3  # beyond these it is the service, not a conversation
+_BEFORE_ALL: Final = datetime.fromtimestamp(0, UTC)
+_WHOLE: Final = 0  # the number of a loss that is of a conversation and not of one part
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Changed:
+    updated_at: int
+    number: str
+
+
+class ConversationApi:
+    """A workspace's conversations as messages, one per part; use within ``with``."""
+
+    folder = ""
+
+    def __init__(self, base: str, access: Access) -> None:
+        self.name = f"livechat+{base}"
+        self._line = Line(base, access)
+        self._identity_off = False
+        self._begun: Cursor | None = None  # what `latest` gave
+
+    def __enter__(self) -> Self:
+        self._line.__enter__()
+        try:
+            app = self._line.get("/me").get("app")
+        except BaseException:
+            self._line.__exit__(None, None, None)
+            raise
+        verifies = app.get("identity_verification") if isinstance(app, Mapping) else None
+        self._identity_off = verifies is False
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._line.__exit__(kind, error, trace)
+
+    def count(self) -> int:
+        """Conversations, not messages: those are known only once all are retrieved."""
+        total = self._page(0, None, 1).get("total_count")
+        return total if isinstance(total, int) else 0
+
+    def latest(self) -> Cursor:
+        now = datetime.now(UTC)
+        self._begun = Cursor(self.name, self.folder, 0, int(now.timestamp()), now)
+        return self._begun
+
+    def batches(
+        self, cursor: Cursor | None, known: Known, *, size: int = 200, limit: int | None = None
+    ) -> Iterator[Batch]:
+        told = cursor or Cursor(self.name, self.folder, 0, 0)
+        if cursor is not None and cursor is self._begun:
+            yield Batch((), (), told)
+        failures: list[SourceError] = []
+        stored = mark = told.uid
+        pending: list[Piece] = []
+        given = 0
+        for pieces, behind in self._news(told, known, failures):
+            taken = pieces if limit is None else pieces[: limit - given]
+            given += len(taken)
+            pending += taken
+            mark = behind if len(taken) == len(pieces) else mark
+            is_last = given == limit
+            if is_last or len(pending) >= size or _weight(pending) >= BYTES_PER_BATCH:
+                yield from _handed(pending, size, replace(told, uid=stored), mark)
+                stored, pending = mark, []
+            if is_last:
+                return
+        if pending or mark > stored:
+            yield from _handed(pending, size, replace(told, uid=stored), mark)
+        if failures:
+            raise failures[-1]
+
+    def fetch(self, keys: Iterable[MessageKey]) -> Iterator[Piece]:
+        wanted: dict[int, set[MessageKey]] = {}
+        for key in keys:
+            wanted.setdefault(key.uidvalidity, set()).add(key)
+        for number, missing in wanted.items():
+            for piece in self._retrieved(str(number)) if number else ():
+                if piece.key in missing or self._whole(number) in missing:
+                    missing.discard(piece.key)
+                    yield piece
+            yield from (Loss(key, "vanished", 0) for key in missing)
+
+    def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:
+        """Conversations are left as they are."""
+
+    def reply(self, conversation: int, text: str, admin_id: str) -> None:
+        """Post *text* into a conversation, in the name of a teammate; for a person's click alone.
+
+        ``conversation`` is the ``uidvalidity`` of a message's key. Never posts twice by itself:
+        where the line breaks, the conversation is looked at.
+
+        Raises:
+            UncertainError: It may have been posted; a person is to look before trying again.
+            SourceError: It was not posted.
+
+        """
+        body = {"message_type": "comment", "type": "admin", "admin_id": admin_id, "body": text}
+        before = self._said(conversation, admin_id)
+        try:
+            self._line.post(f"/conversations/{conversation}/reply", body)
+        except UncertainError:
+            try:
+                arrived = len(self._said(conversation, admin_id)) > len(before)
+            except SourceError:
+                arrived = False
+            if not arrived:
+                raise
+
+    def _said(self, conversation: int, admin_id: str) -> list[object]:
+        """The parts that this teammate has written, by their ids."""
+        parts = self._line.get(f"/conversations/{conversation}").get("conversation_parts")
+        return [
+            part.get("id")
+            for part in livechat.listed(parts, "conversation_parts")
+            if str(livechat.author_of(part).get("id")) == admin_id
+            and part.get("part_type") == "comment"
+        ]
+
+    def _news(
+        self, told: Cursor, known: Known, failures: list[SourceError]
+    ) -> Iterator[tuple[list[Piece], int]]:
+        """What is new in each conversation, and the mark up to which all is then retrieved."""
+        mark, row = told.uid, 0
+        for changed in self._changed(told.uid):
+            try:
+                pieces = self._retrieved(changed.number)
+            except SourceError as error:
+                failures.append(error)
+                row += 1
+                if row == _FAILURES_IN_A_ROW or isinstance(error, LoginRefusedError):
+                    return
+                continue
+            row = 0
+            if not failures:  # one that failed is tried again, and with it what comes after
+                mark = max(mark, changed.updated_at)
+            since = told.since or _BEFORE_ALL
+            new = unknown(pieces, known)
+            yield [p for p in new if isinstance(p, Loss) or p.received_at > since], mark
+
+    def _retrieved(self, number: str) -> list[Piece]:
+        try:
+            conversation = self._line.get(f"/conversations/{number}")
+        except NotThereError:
+            return [Loss(self._whole(livechat.numbered(number)), "vanished", 0)]
+        except TooLargeError as error:
+            return [Loss(self._whole(livechat.numbered(number)), "oversize", error.size)]
+        return [*livechat.messages_in(conversation, self.name, identity_off=self._identity_off)]
+
+    def _whole(self, number: int) -> MessageKey:
+        return MessageKey(self.name, self.folder, number, _WHOLE)
+
+    def _changed(self, mark: int) -> list[_Changed]:
+        """The conversations to look at, in the order in which they have changed."""
+        found: dict[str, int] = {}
+        after: str | None = None
+        passed: set[str | None] = set()
+        while after not in passed:
+            passed.add(after)
+            page = self._page(max(mark - _LOOK_BACK_S - _SEARCH_BACK_S, 0), after, _PER_PAGE)
+            for one in livechat.listed(page, "conversations"):
+                number, updated_at = _identified(one)
+                if number and updated_at >= mark - _LOOK_BACK_S:
+                    found[number] = max(updated_at, found.get(number, 0))
+            after = _following(page)
+        if after is not None:
+            raise SourceError(f"{self.name}: its pages go round in a circle")
+        return sorted(_Changed(at, number) for number, at in found.items())
+
+    def _page(self, since: int, after: str | None, per_page: int) -> Mapping[str, Any]:
+        pages: dict[str, Any] = {"per_page": per_page}
+        if after is not None:
+            pages["starting_after"] = after
+        query = {"field": "updated_at", "operator": ">", "value": since}
+        return self._line.search("/conversations/search", {"query": query, "pagination": pages})
+
+
+def _handed(pieces: Sequence[Piece], size: int, cursor: Cursor, mark: int) -> Iterator[Batch]:
+    """*pieces* in batches; only with the last of them is the folder read up to *mark*."""
+    runs = [*in_batches(pieces, size)] or [[]]
+    for run in runs[:-1]:
+        yield batch_of(run, cursor)
+    yield batch_of(runs[-1], replace(cursor, uid=mark))
+
+
+def _weight(pieces: Iterable[Piece]) -> int:
+    return sum(0 if isinstance(piece, Loss) else len(piece.content) for piece in pieces)
+
+
+def _identified(listed: object) -> tuple[str, int]:
+    """A listed conversation's id, "" where it has none that can be asked for, and its change."""
+    if not isinstance(listed, Mapping):
+        return "", 0
+    number, updated_at = str(listed.get("id")), listed.get("updated_at")
+    can_be_asked = re.fullmatch(r"[0-9]{1,18}", number) is not None
+    return number if can_be_asked else "", updated_at if isinstance(updated_at, int) else 0
+
+
+def _following(page: Mapping[str, Any]) -> str | None:
+    """The cursor of the next page, None after the last."""
+    pages = page.get("pages")
+    following = pages.get("next") if isinstance(pages, Mapping) else None
+    after = following.get("starting_after") if isinstance(following, Mapping) else None
+    return after if isinstance(after, str) and after else None
