@@ -38,6 +38,7 @@ from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
 from review.serving import review
 from review.signing_in import sign_in
+from review.users import users_app
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
 from store import StoreError, open_store
@@ -59,6 +60,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(users_app, name="users")
 app.command()(deliver)
 app.command()(show)
 app.command()(attachment)

@@ -1,39 +1,88 @@
-"""``fit-triage review``: the staff page on this machine."""
+"""``fit-triage review``: the staff page, on this machine or for a team behind a proxy."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
-from review.desk import Desk, store_of
+from review.desk import Desk, UsageProblemError, store_of
 from review.typed import login
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_LOOPBACK: Final = "127.0.0.1"
 
 
 def review(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8380,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8380,
     by: Annotated[str, typer.Option(help="Who is at the page; your login name if left out.")] = "",
+    public_url: Annotated[
+        str, typer.Option(help="The https:// address under which a proxy here serves it to a team.")
+    ] = "",
 ) -> None:
-    """Open the review page for support staff; stop it with Ctrl-C."""
+    """Open the review page for support staff; stop it with Ctrl-C.
+
+    It listens on this machine alone. Without users it prints a link that lets you in once.
+    """
     import uvicorn
     from starlette.middleware import Middleware
 
+    from review.access.door import Door, offer_link
+    from review.access.guard import Guard
+    from review.access.pages import add_door
+    from review.access.walls import LOOPBACK, walled
     from review.web.app import web_app
-    from review.web.standin import Guard, Person
 
     desk: Desk = context.obj
     settings = desk.settings()
+    public = _public_host(public_url)
     with store_of(settings) as store:
-        guard = [Middleware(Guard, person=Person(by or login(), "admin"))]
+        door = Door(store, https=bool(public))
+        has_users = store.accounts.has_users()
+        if public and not has_users:
+            raise UsageProblemError("for a team there must be users: fit-triage users add")
+        guard = [Middleware(Guard, door=door, refuse=_refused)]
         app = web_app(desk, store, settings, guard=guard)
-        typer.echo(f"The review page is at http://127.0.0.1:{port}/ (Ctrl-C stops it)")
+        add_door(app)
+        at = public_url.rstrip("/") if public else f"http://{_LOOPBACK}:{port}"
+        if has_users:
+            typer.echo(f"The review page is at {at}/ (Ctrl-C stops it)")
+        else:
+            token = offer_link(door, by or login())
+            typer.echo(f"Open {at}/enter?token={token}")
+            typer.echo("It works once, within ten minutes (Ctrl-C stops the page).")
         uvicorn.run(
-            app,
-            host="127.0.0.1",
+            walled(app, hosts=(*LOOPBACK, public) if public else LOOPBACK, https=bool(public)),
+            host=_LOOPBACK,
             port=port,
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(public),  # believed from this machine alone: whence people come
         )
+
+
+def _public_host(url: str) -> str:
+    """The host's name in the address of a team's page, "" where there is none."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.path not in {"", "/"}:
+        raise UsageProblemError("--public-url takes https://HOST, without a path")
+    return parts.hostname
+
+
+def _refused(request: Request, status: int, words: str) -> Response:
+    """A refusal as a page of ours; one that shows nothing of the house to who is not inside."""
+    from starlette.responses import PlainTextResponse
+
+    from review.web.office import render
+
+    if request.state.person is None:
+        return PlainTextResponse(words, status)
+    return render(request, "problem.html", status, title=f"{status}", words=words)

@@ -14,12 +14,13 @@ PACKAGES = ("ingest", "triage", "models", "store", "review")
 #: Who may import a library. Others get what it makes as plain values.
 OWNERS = {
     "alembic": ("store/",),
+    "argon2": ("review/access/passwords.py",),
     "authres": ("ingest/authentication.py",),
     "cleanlab": ("models/doubts.py",),
     "dkim": ("ingest/authentication.py",),
     "docx": ("ingest/documents.py",),
     "imapclient": ("ingest/imap",),
-    "jinja2": ("triage/wording.py", "models/report.py"),
+    "jinja2": ("triage/wording.py", "models/report.py", "review/access/pages.py", "review/web/"),
     "jwt": ("ingest/service_account.py",),
     "mailparser": ("ingest/",),
     "matplotlib": ("models/plots.py", "models/report.py"),
