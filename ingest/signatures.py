@@ -64,6 +64,12 @@ _ABOUT_PEOPLE = re.compile(
     r"(?i)\b(?:i|i['’](?:m|ve|d|ll)|she|he|her|him|his|hers|my|me|client|clients|cancel|refer|"
     r"HT-?\d+)\b"
 )
+# Addressed to a machine: nobody writes so to the team, and what follows is not theirs to say.
+_INSTRUCTS = re.compile(
+    r"(?i)\b(?:ignore|disregard|forget)\b.{0,20}\b(?:previous|prior|above|earlier|preceding)"
+    r" (?:instructions?|prompts?|rules)\b"
+    r"|\b(?:classify|label|categorise|categorize) (?:this|the) (?:message|e-?mail|request)\b"
+)
 # What a request may turn on: a line with one of these is never signature for being under "-- ".
 _DECIDES = re.compile(
     r"(?i)\b(?:she|he|her|hers|him|his|they|them|their|client\w*|cancel\w*|refer\w*|told|tell\w*|"
@@ -226,6 +232,8 @@ def may_be_signature(block: Sequence[str]) -> bool:
     if len(filled) > _MAX_NOTICE_LINES:
         return False
     for line in filled:
+        if _INSTRUCTS.search(line):
+            break
         noticed = (noticed or bool(_NOTICE.search(line))) and not _ABOUT_PEOPLE.search(line)
         prose += not noticed and _is_prose(line)
     return prose == 0

@@ -10,6 +10,7 @@ The weights come from all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957; Apac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,8 @@ _SCALE: Final = 4.0
 _FURTHEST: Final = 3.0
 #: Said of a sentence that no window had room for.
 _SILENT: Final = -4.0
+#: What keyboards and mail programs write in English mail.
+_ORDINARY: Final = re.compile(r"[\x00-\x7f\xa0-\xac\xae-\u024f\u2010-\u2027\u2030-\u2044\u20ac]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
     """The message in windows; nearly all have one."""
     email = view.reading.email
     sentences = view.reading.sentences
-    texts = [getattr(email, s.part)[s.start : s.end] for s in sentences]
+    texts = [_legible(getattr(email, s.part)[s.start : s.end], s.text) for s in sentences]
     pieces = [e.ids[:_BREATH] for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     windows = []
     numbers, owners = [_START], [-1]
@@ -130,6 +133,14 @@ def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
         owners += [place] * len(ids)
     windows.append(Tokens((*numbers, _STOP), (*owners, -1)))
     return windows
+
+
+def _legible(written: str, folded: str) -> str:
+    """The sentence as written, or folded where it holds letters that are not what they look like.
+
+    The network learned from mail as people write it, curly quotes and all.
+    """
+    return written if _ORDINARY.fullmatch(written) else folded
 
 
 def line_of(tokenizer: Tokenizer, text: str) -> Tokens:

@@ -214,15 +214,16 @@ def _spoken(views: Sequence[View], scores: Scores) -> Floats:
 
 def _plain(view: View, group: Group) -> list[float]:
     email = view.reading.email
-    text = email.new_text
+    text = view.reading.folded["new_text"].text
+    subject = view.reading.folded["subject"].text.strip().lower()
     sent = email.sent_at
     time = _hours_ahead(view, group)
     return [
-        float(bool(email.in_reply_to) or email.subject.lower().startswith("re:")),
+        float(bool(email.in_reply_to) or subject.startswith("re:")),
         float(bool(email.quoted_text.strip())),
-        float(email.subject.lower().startswith(("fw:", "fwd:"))),
+        float(subject.startswith(("fw:", "fwd:"))),
         float(len(view.groups) > 1),
-        np.log1p(len(text)) - 6.0,
+        np.log1p(len(" ".join(text.split()))) - 6.0,  # blank lines say nothing
         float(text.count("?") > 0),
         float(bool(group.session_ids)),
         float(sent.weekday() > 4 or sent.hour not in _OFFICE_HOURS),

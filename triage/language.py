@@ -28,6 +28,14 @@ _LOOKALIKES = dict(
         strict=True,
     )
 )
+#: Likelier to be meant as themselves: they are Latin only in a word that has Latin letters too.
+_MAYBE_LATIN = str.maketrans(
+    "кмтпгвьїӏԛԝѵѡαειϊίκνρστυχγηωμϲϳϹͿօսցհզɑɡıɩʏᴏᴄᴜᴠᴡᴢѐё",
+    "kmtnrbbilqwvwaeiiikvpotuxynwucjCJoughqagiiyocuvwzee",
+)
+_MIXED_WORD = re.compile(
+    r"(?=[\w'-]*[a-zA-Z0-9])[\w'-]*[\u0250-\u058f\u1d00-\u1d7fı][\w'-]*|\b[αι]\b"
+)
 _PLAIN = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
 _PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".", "\t": " "}
 _PLAIN |= {"•": "*", "·": "*", "●": "*", "▪": "*", "◦": "*", "‣": "*", "\x0b": "\n", "\x0c": "\n"}
@@ -73,7 +81,8 @@ def _plain(character: str) -> str | None:
     if category in {"Zs", "Pd"}:
         return " " if category == "Zs" else "-"
     compatible = unicodedata.normalize("NFKC", character)
-    return compatible if len(compatible) == 1 else character
+    as_letters = compatible.isascii() and compatible.isalpha() and category[0] == "L"  # "ﬁ"
+    return compatible if len(compatible) == 1 or as_letters else character
 
 
 _FOLDING = _Folding()
@@ -94,7 +103,7 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """The plain form of *text*, one character for one, less those that nobody sees.
+    """The plain form of *text*: letters as they look, less what nobody sees.
 
     Line breaks that a mail program put into a running sentence become spaces.
     """
@@ -103,8 +112,10 @@ def fold(text: str) -> Folded:
     else:
         plain = text.translate(_FOLDING)
         origin = None
-        if len(plain) != len(text):
-            origin = [i for i, c in enumerate(text) if _FOLDING[ord(c)] is not None]
+        pieces = [len(_FOLDING[ord(c)] or "") for c in text]
+        if any(length != 1 for length in pieces):
+            origin = [i for i, length in enumerate(pieces) for _ in range(length)]
+        plain = _MIXED_WORD.sub(lambda m: m[0].translate(_MAYBE_LATIN), plain)
     if "\n" in plain:
         plain = _unwrapped(plain)
     return Folded(plain, origin)
@@ -118,11 +129,12 @@ _NARROWEST, _WIDEST = 58, 80  # the widths at which mail programs wrap
 def _unwrapped(text: str) -> str:
     """*text* with a space where a mail program, and not the writer, broke a line."""
     lines = text.split("\n")
-    if max(map(len, lines)) > _WIDEST:
+    if max(len(line.rstrip()) for line in lines) > _WIDEST:
         return text
     joined = [lines[0]]
     for before, line in pairwise(lines):
-        runs_on = len(before) >= _NARROWEST and before[-1] not in ".!?:;" and line[:1].isalnum()
+        end = before.rstrip()
+        runs_on = len(end) >= _NARROWEST and end[-1] not in ".!?:;" and line[:1].isalnum()
         joined.append(" " if runs_on and not line.startswith("HT") else "\n")
         joined.append(line)
     return "".join(joined)
