@@ -220,7 +220,15 @@ def _of_requests(
 
 
 def deep_scores(views: Sequence[View], found: Sequence[Deep]) -> Scores:
-    """*found*, one for each view, as scores beside those of the linear heads."""
+    """*found*, one for each view, as scores beside those of the linear heads.
+
+    Raises ValueError where a view has other sentences or requests than were read: it comes from a
+    tuning that the rules have since moved away from.
+    """
+    for view, deep in zip(views, found, strict=True):
+        split = len(view.reading.sentences), len(view.groups)
+        if split != (len(deep.logits["told"]), len(deep.logits["kind"])):
+            raise ValueError("the rules split messages otherwise than when this was tuned")
     by_head = {
         name: margins(
             np.concatenate([deep.logits[name] for deep in found]), exclusive=name in EXCLUSIVE

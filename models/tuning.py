@@ -54,7 +54,7 @@ def tune(
 
     Raises CorpusError where *folder* holds the tuning of other data, another seed or recipe.
     """
-    from models.fine_tuning import weights_folder
+    from models.network import weights_folder
 
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, _about(corpus, seed, recipe))
@@ -97,7 +97,8 @@ def load_tuned(folder: Path, corpus: Corpus) -> Tuned:
 
 
 def _tuned(lesson: Lesson, recipe: Recipe, seed: int, tell: Progress) -> tuple[bytes, Readout]:
-    from models.fine_tuning import exported, fine_tune
+    from models.fine_tuning import fine_tune
+    from models.network import exported
 
     return exported(fine_tune(lesson, recipe=recipe, seed=seed, tell=tell))
 

@@ -129,7 +129,7 @@ def frozen_encoder() -> Embed:
     import torch
 
     from models.encoder import line_of, open_tokenizer, padded
-    from models.fine_tuning import pretrained, weights_folder
+    from models.network import pretrained, weights_folder
 
     tokenizer = open_tokenizer((weights_folder() / "tokenizer.json").read_text(encoding="utf-8"))
     transformer = pretrained().eval()
@@ -151,7 +151,7 @@ def static_embeddings() -> Embed:
     from model2vec import StaticModel
     from tokenizers import Tokenizer
 
-    from models.fine_tuning import pretrained, weights_folder
+    from models.network import pretrained, weights_folder
 
     tokenizer = Tokenizer.from_file(str(weights_folder() / "tokenizer.json"))
     transformer = pretrained().eval()
