@@ -111,4 +111,5 @@ def append_only(dialect: str) -> list[str]:
 
 for _dialect, _statements in _APPEND_ONLY.items():
     for _statement in _statements:
-        event.listen(access_log, "after_create", DDL(_statement).execute_if(dialect=_dialect))
+        _ddl = DDL(_statement)  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
+        event.listen(access_log, "after_create", _ddl.execute_if(dialect=_dialect))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from store.access_schema import entry_links, sign_in_failures, users, web_sessions
 from store.database import Database, insert_new
@@ -92,7 +92,7 @@ class Accounts:
 
     def set_role(self, name: str, role: Role, *, by: str, now: datetime) -> None:
         """Give a user another role, from their next click on."""
-        self._change(name, "user_role", by, now, {"role": role}, role=role)
+        self._change(name, "user_role", by, now, {"role": role})
 
     def set_password(self, name: str, password_hash: str, *, by: str, now: datetime) -> None:
         """Give a user another password; who is signed in with the old one is signed out."""
@@ -122,7 +122,6 @@ class Accounts:
         values: Mapping[str, Any],
         *,
         signs_out: bool = False,
-        **detail: object,
     ) -> None:
         with self._database.writing() as connection:
             turn = Turn(connection, by, now)
@@ -132,7 +131,7 @@ class Accounts:
             connection.execute(update(users).where(users.c.id == number).values(**values))
             if signs_out:
                 connection.execute(delete(web_sessions).where(web_sessions.c.user_id == number))
-            turn.tell(event, None, user_id=number, **detail)
+            turn.tell(event, None, user_id=number, role=values.get("role"))
             turn.end()
 
     # Sessions
@@ -227,7 +226,7 @@ class Accounts:
             _add_missing(connection, sorted(keys), now)
             query = select(sign_in_failures).where(sign_in_failures.c.key.in_(keys))
             rows = connection.execute(query.order_by("key").with_for_update()).all()
-            until = [
+            until: list[datetime] = [
                 row.last_at + wait(row.failures - keys[row.key])
                 for row in rows
                 if row.failures >= keys[row.key]
@@ -247,7 +246,7 @@ class Accounts:
         with self._database.writing() as connection:
             connection.execute(
                 update(sign_in_failures)
-                .where(or_(sign_in_failures.c.key.in_(spared)), count > 0)
+                .where(sign_in_failures.c.key.in_(spared), count > 0)
                 .values(failures=count - 1)
             )
             gone = sign_in_failures.c.key.in_(cleared)
