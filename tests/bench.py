@@ -61,9 +61,12 @@ def bench(dovecot: Dovecot, folder: Path, count: int, database: str) -> None:
 
     for name, seconds, number in stages(full, contents[:STAGE_SAMPLE], dovecot, folder):
         table.add_row(name, str(number), f"{number / seconds:.0f}", f"{seconds:.2f}", "")
-    small = dovecot.mailbox(contents[:1000])
-    small.uids()
-    for box, number in ((small, min(1000, count)), (full, count)):
+    boxes = [(full, count)]
+    if count > 1000:
+        small = dovecot.mailbox(contents[:1000])
+        small.uids()
+        boxes.insert(0, (small, 1000))
+    for box, number in boxes:
         url = database or f"sqlite:///{folder}/{number}.sqlite3"
         done = timed_run(box, url)
         rate = f"[bold]{number / done.seconds:.0f}[/]"

@@ -73,15 +73,15 @@ def deadlock(lane: Lane, times: int, bug: str = "") -> Trial:
 
 
 def _in_the_way(url: str, times: int, stop: threading.Event, met: list[int]) -> None:
-    """Hold the lease's row, then ask for the ledger's, which a batch takes first."""
+    """Hold the ledger's row, then ask for the lease's, which a batch takes first."""
     with connected(url) as connection:
         # PostgreSQL ends whoever looks for a deadlock first, and looks once in each wait.
         connection.execute("SET deadlock_timeout = '60s'")
         connection.commit()
         while len(met) < times and not stop.is_set():
-            held = connection.execute("SELECT owner FROM leases FOR UPDATE").fetchall()
-            if any(row["owner"] for row in held) and _somebody_waits(connection, stop):
-                connection.execute("SELECT * FROM ledger FOR UPDATE")
+            connection.execute("SELECT * FROM ledger FOR UPDATE")
+            if _somebody_waits(connection, stop):
+                connection.execute("SELECT * FROM leases FOR UPDATE")
                 met.append(1)
             connection.rollback()
             stop.wait(0.01)

@@ -206,19 +206,22 @@ def kill_server(lane: Lane, kind: Kind, at: tuple[str, int]) -> Trial:
 
 def masters_killed(count: int) -> Row:
     points = [("fetched", 1), ("kept", 1), ("committed", 1), ("connected", 1), ("kept", 2)]
-    tries: list[Try] = [lambda lane, n=n: kill_master(lane, KINDS[n % 2], points[n % 5])
-                        for n in range(count)]  # fmt: skip
+    tries: list[Try] = [
+        lambda lane, n=n: kill_master(lane, KINDS[n % 2], points[n % 5], alone=n % 4 > 1)
+        for n in range(count)
+    ]
     return Row("kill -9 of Dovecot's master in mid-session, then a restart", "37", tries)
 
 
-def kill_master(lane: Lane, kind: Kind, at: tuple[str, int]) -> Trial:
-    """Sessions that are open lose their server, and nobody listens until it is started again."""
+def kill_master(lane: Lane, kind: Kind, at: tuple[str, int], *, alone: bool) -> Trial:
+    """Nobody listens until it is started again; killed *alone*, it leaves open sessions be."""
     trial = Trial()
     server, box = _own_dovecot(lane)
     mails = mailbox_as_kept(server.plain_port, box.user, box.password)
     spec = f"imap://{box.user}@127.0.0.1:{server.plain_port}/INBOX"
     job = Job(lane.fresh(kind), spec, box.password, size=1)
-    struck = {**asdict(job), "at": at, "action": "kill_one", "more": str(server.process.pid)}
+    struck = {**asdict(job), "at": at, "action": "kill_one" if alone else "kill_group"}
+    struck["more"] = str(server.process.pid)
     ended = lane.run(Job(**struck))
     trial.saw(ended)
     trial.violations += judged(job.url, mails, complete=ended.well)

@@ -207,6 +207,8 @@ def _strike(job: Job) -> None:
                 os.kill(pid, signal.SIGKILL)
     elif job.action == "kill_one":
         os.kill(int(job.more), signal.SIGKILL)
+    elif job.action == "kill_group":
+        os.killpg(int(job.more), signal.SIGKILL)
     elif job.action == "expunge":
         _expunge(job)
     elif job.action == "abort_disk":  # as the kernel does after an error: read-only from now on

@@ -98,6 +98,22 @@ def test_no_attachment_is_given_out_that_cannot_be_put_on_record(folder):
     assert not (folder / "nothing").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, as root")
+def test_a_folder_without_room_is_named_and_keeps_no_part_of_a_file(folder):
+    full = folder / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", full], check=True)
+    try:
+        (full / "ballast").write_bytes(b"x" * 4096)
+
+        said = fit_triage(folder, "attachment", "1", "1", "--out", "full", code=2)
+
+        assert "No space left on device" in said
+        assert [path.name for path in full.iterdir()] == ["ballast"]
+    finally:
+        subprocess.run(["umount", full], check=True)
+
+
 def taken(folder):
     with open_store(f"sqlite:///{folder / 'x.sqlite3'}") as store:
         return [event for event in store.case(1).audit if event.event == "attachment_taken"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import commits, disks, kills, lines, runs, scripts
+from faults import commits, disks, kills, limits, lines, runs, scripts
 from faults.bench import MAILS, Bench, Lane, Row, Trial, bench_on, recovered
 from faults.oracle import told
 from services.dovecot import Dovecot
@@ -66,6 +66,10 @@ def test_servers_that_renumber_forget_or_die_cost_no_mail(bench: Bench) -> None:
     done(bench, scripts.misbehaviour(0))
 
 
+def test_a_mail_server_killed_and_started_again_costs_no_mail(bench: Bench) -> None:
+    done(bench, lines.masters_killed(2))
+
+
 def test_runs_that_overlap_or_oversleep_double_nothing(bench: Bench) -> None:
     assert done(bench, runs.overlapping(16)).noted["left to another"]
     assert done(bench, runs.stopped(4)).noted["told that it was overtaken"]
@@ -86,11 +90,22 @@ def test_a_commit_whose_answer_is_lost_doubles_and_loses_nothing(bench: Bench) -
     assert noted["request lost"] >= 6
 
 
+def test_another_writer_in_the_way_makes_a_run_wait_and_not_fail(bench: Bench) -> None:
+    assert done(bench, commits.deadlocks(2)).noted["done in the same run"] == 2
+    done(bench, commits.serialisable(1))
+
+
 @pytest.mark.skipif(not disks.IS_ROOT, reason="mounts small file systems, as root")
 def test_disks_that_fail_fill_up_or_lose_power_cost_no_mail(bench: Bench) -> None:
     assert done(bench, disks.power_cuts(8)).kills >= 6
     done(bench, disks.turned_read_only(2))
     done(bench, disks.full(4))
+
+
+def test_mail_is_not_blamed_for_what_the_machine_lacks(bench: Bench) -> None:
+    done(bench, limits.out_of_memory(2))
+    done(bench, limits.out_of_files(1))
+    done(bench, limits.nowhere_to_write(2))
 
 
 def test_mail_that_harms_does_not_hold_up_mail_that_does_not(bench: Bench) -> None:
