@@ -28,7 +28,7 @@ _LOOKALIKES = dict(
         strict=True,
     )
 )
-#: Likelier to be meant as themselves: they are Latin only in a word that has Latin letters too.
+#: Less alike: Latin only in a word that by now has Latin letters too.
 _MAYBE_LATIN = str.maketrans(
     "кмтпгвьїӏԛԝѵѡαειϊίκνρστυχγηωμϲϳϹͿօսցհզɑɡıɩʏᴏᴄᴜᴠᴡᴢѐё",
     "kmtnrbbilqwvwaeiiikvpotuxynwucjCJoughqagiiyocuvwzee",

