@@ -15,7 +15,6 @@ from starlette.staticfiles import StaticFiles
 
 from review.desk import Desk
 from review.web import cases, deeds, queues, upkeep
-from review.web.headers import SafeHeaders
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -33,10 +32,11 @@ def web_app(
 
     *guard* puts ``request.state.person`` (with ``name`` and ``role``) and ``request.state.csrf`` on
     every request, and lets no unsafe one through without that token in its form field ``csrf``.
+    Headers, on error pages as well, come from ``review.access.walls`` around it all.
     """
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(SafeHeaders), *guard],
+        middleware=list(guard),
         exception_handlers={
             HTTPException: _told,
             StoreError: _unavailable,

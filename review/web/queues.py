@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -69,8 +69,11 @@ def _page(request: Request, asked: Mapping[str, str], searched: str) -> Response
         wanted, after = _wanted(asked, searched, now), _place(asked["after"])
     except (UsageProblemError, ValueError):
         raise HTTPException(400, "That filter is unknown.") from None
+    above = office.store.page(Wanted(safeguarding=True), size=_DANGER_SHOWN)
+    danger = above.rows
+    if not searched and above.following is None:  # they all stand above the list already
+        wanted = replace(wanted, safeguarding=False)
     found = office.store.page(wanted, after, size=PAGE)
-    danger = office.store.page(Wanted(safeguarding=True), size=_DANGER_SHOWN).rows
     lines = _lines(office, (*danger, *found.rows), now)
     counts = office.store.counts()
     chosen = {name: value for name, value in asked.items() if name in _FILTERS and value}

@@ -87,6 +87,8 @@ EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "session_stage": ("time", "time"),
     "risk": ("risk", "risk"),
     "kind": ("ask", "ask"),
+    "alternatives_requested": ("ask", "ask"),
+    "guarantee_asked": ("ask", "ask"),
 }
 
 ACTIONS: Final[Mapping[str, str]] = {

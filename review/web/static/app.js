@@ -48,6 +48,13 @@
     if (target.tagName === "A") target.click(); else reveal(target);
   });
 
+  // A frame costs a process on the server: it is asked for when somebody opens it.
+  document.querySelectorAll("details[data-frame]").forEach((details) =>
+    details.addEventListener("toggle", () => {
+      const frame = details.querySelector("iframe");
+      if (details.open && !frame.src) frame.src = frame.dataset.src;
+    }));
+
   // A second click while the first is on its way would only be told apart on the server.
   document.addEventListener("submit", (event) => {
     const button = event.submitter;

@@ -1,6 +1,6 @@
-"""One person on one machine, until ``review.access`` knows more of them.
+"""Somebody who is at the review page already, for tests of what is behind the door.
 
-The same names as there: ``Guard`` puts ``request.state.person`` and ``request.state.csrf`` and
+As ``review.access.guard`` does, it puts ``request.state.person`` and ``request.state.csrf`` and
 refuses an unsafe request without the token.
 """
 
