@@ -54,7 +54,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """No answer. ``sent``: the request may have arrived all the same."""
+    """No answer to go by. ``sent``: the request may have been carried out all the same."""
 
     why: str
     sent: bool
@@ -114,36 +114,28 @@ class Line:
                 self._pause(attempt)
             self._wait_for_room()
             answer = self._once(method, path, body)
-            if isinstance(answer, _Cut):
-                why = answer.why
-                if answer.sent and not repeatable:
-                    raise UncertainError(f"live chat at {self.host}: {why}; it may have arrived")
-                continue
-            self._note_limits(answer)
-            if answer.status == 429:
-                why = "too many requests"
-                continue
-            if answer.status in _TRANSIENT:
-                why = f"HTTP {answer.status}"
-                if not repeatable:
-                    raise UncertainError(f"live chat at {self.host}: {why}; it may have arrived")
-                continue
-            value = self._value(answer)
-            if value is not None:
-                return value
-            why = "an answer that is cut or no JSON"
-            if not repeatable:
-                raise UncertainError(f"live chat at {self.host}: {why}; it has probably arrived")
+            outcome = answer if isinstance(answer, _Cut) else self._judged(answer)
+            if not isinstance(outcome, _Cut):
+                return outcome
+            if outcome.sent and not repeatable:
+                raise UncertainError(f"live chat at {self.host}: {outcome.why}; it may be done")
+            why = outcome.why
         raise SourceError(f"live chat at {self.host}: {why}, {_ATTEMPTS} times")
 
-    def _value(self, answer: _Answer) -> Mapping[str, Any] | None:
-        """The JSON object of an answer, None where it is damaged; raises for a refusal."""
+    def _judged(self, answer: _Answer) -> Mapping[str, Any] | _Cut:
+        """The JSON object of an answer, or why to ask again; raises for a refusal."""
+        self._note_limits(answer)
+        if answer.status == 429:
+            return _Cut("too many requests", sent=False)
+        if answer.status in _TRANSIENT:
+            return _Cut(f"HTTP {answer.status}", sent=True)
         try:
             value = livechat.loads(answer.content)
         except ValueError:
             value = None
         if answer.status == 200:
-            return value if isinstance(value, Mapping) else None
+            is_whole = isinstance(value, Mapping)
+            return value if is_whole else _Cut("an answer that is cut or no JSON", sent=True)
         code = _code(value)
         said = f"live chat at {self.host}: HTTP {answer.status}{code and f' ({code})'}"
         if answer.status == 401:
