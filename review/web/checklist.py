@@ -28,6 +28,15 @@ _MET: Final = {
     "contradiction": "Nothing contradicts anything else",
 }
 
+#: Of what nothing can be said while one of these blocks.
+_MOOT: Final = {
+    "reasons_not_discussed": {"client_not_told"},
+    "client_disagrees": {"client_not_told"},
+    "not_session_owner": {"sender_unverified", "session_unknown", "session_ambiguous"},
+    "session_ambiguous": {"session_unknown"},
+    "session_past": {"session_unknown", "session_ambiguous"},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -42,7 +51,7 @@ class Check:
 
 
 def checklist(kind: Kind, blockers: Iterable[str]) -> list[Check]:
-    """Every rule, what blocks first; a rule that nobody asks of *kind* says so."""
+    """Every rule, what blocks first; what nobody asks of *kind*, or nobody can know, says so."""
     standing = set(blockers)
     checks = [_check(code, kind, standing) for code in _MET]
     order = {"blocks": 0, "met": 1, "not asked": 2}
@@ -52,7 +61,8 @@ def checklist(kind: Kind, blockers: Iterable[str]) -> list[Check]:
 def _check(code: str, kind: Kind, standing: set[str]) -> Check:
     gate = GATE[code]
     asked = any(kind in rule.kinds and code in rule.blockers for rule in RULES)
-    state: Literal["met", "blocks", "not asked"] = "met" if asked else "not asked"
+    moot = bool(_MOOT.get(code, set()) & standing)
+    state: Literal["met", "blocks", "not asked"] = "met" if asked and not moot else "not asked"
     if code in standing:
         state = "blocks"
     return Check(code, _MET[code], state, gate.passable, gate.why, gate.instead)

@@ -255,6 +255,8 @@ def test_the_checklist_says_what_blocks_and_what_to_do_instead(page: Page) -> No
     assert "Not met:" in shown
     assert "the client must know before anything is cancelled" in shown
     assert "Approving is held up" in shown
+    assert "The reasons were discussed with the client" not in shown  # nobody can say
+    assert "The reasons were discussed with the client" in page.see("/cases/1")
 
 
 def test_html_mail_is_shown_in_a_scriptless_frame_that_loads_nothing(page: Page) -> None:
