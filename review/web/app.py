@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from review.access.rights import MAY
 from review.desk import Desk
 from review.web import cases, deeds, queues, upkeep
 from review.web.office import FOLDER, Office, render
@@ -66,8 +67,11 @@ def _routes() -> list[Route | Mount]:
     ]
 
 
-def _start(_: Request) -> Response:
-    return RedirectResponse("/queues", 303)
+def _start(request: Request) -> Response:
+    rights = MAY[request.state.person.role]
+    if "see_cases" in rights:
+        return RedirectResponse("/queues", 303)
+    return RedirectResponse("/health" if "see_health" in rights else "/keys", 303)
 
 
 async def _told(request: Request, error: Exception) -> Response:
