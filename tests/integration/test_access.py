@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,11 +20,21 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from review.access import passwords
-from review.access.door import FREE_PAIR, Door, offer_link
+from review.access.door import (
+    FREE_PAIR,
+    Door,
+    Held,
+    come_by_link,
+    come_by_password,
+    offer_link,
+)
 from review.access.guard import Guard, csrf_token, person_of
 from review.access.pages import add_door
 from review.access.rights import MAY, ROLES, TABLE, needs
 from review.access.walls import walled
+from review.desk import Desk
+from review.web import app as web
+from settings import read_settings
 from store import Store, StoreError, open_store
 from store.access_log import Access
 from store.accounts import Role
@@ -433,7 +444,6 @@ def test_a_body_beyond_any_form_is_refused(house: House) -> None:
 
 
 def test_every_route_of_the_page_is_declared_and_what_shows_cases_is_recorded() -> None:
-    web = pytest.importorskip("review.web.app")
     names = {route.name for route in web._routes()}
 
     assert names | {"sign_in", "enter", "sign_out"} == set(TABLE)
@@ -566,3 +576,74 @@ def test_changes_of_accounts_are_on_the_audit_trail(house: House) -> None:
     ]
     assert "ana" not in str([row.detail for row in rows])
     assert house.store.first_broken_audit_row() is None
+
+
+# All at once
+
+
+def at_once(work: Callable[[], object], times: int = 24) -> list[object]:
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda _: work(), range(times)))
+
+
+def test_guesses_sent_all_at_once_are_held_like_those_one_after_another(house: House) -> None:
+    house.add("ana", "staff")
+
+    results = at_once(lambda: come_by_password(house.door, "ana", "wrong", "10.0.0.1"))
+
+    assert results.count(None) == FREE_PAIR
+    assert all(isinstance(result, Held) for result in results if result is not None)
+
+
+def test_a_link_followed_many_times_at_once_opens_one_session(house: House) -> None:
+    link_token = offer_link(house.door, "ana")
+
+    results = at_once(lambda: come_by_link(house.door, link_token))
+
+    assert len([result for result in results if result]) == 1
+
+
+def test_what_many_people_see_at_once_is_all_on_record_in_one_chain(house: House) -> None:
+    log = house.store.access_log
+
+    at_once(lambda: log.record(Access(NOW, "ana", "staff", "view", 7)))
+
+    assert len(log.read()) == 24
+    assert log.first_broken() is None
+
+
+# The page itself
+
+
+def test_every_route_of_the_page_itself_keeps_to_the_table(house: House) -> None:
+    settings = read_settings()
+    guard = [Middleware(Guard, door=house.door)]
+    page = web.web_app(Desk(None), house.store, settings, guard=guard)
+    add_door(page)
+    house.app = walled(page, hosts=("testserver",))
+    numbers = {"{case:int}": "7", "{message:int}": "7", "{number:int}": "7", "{action}": "approve"}
+    clients = {}
+    for role in ROLES:
+        house.add(f"{role}-person", role)
+        clients[role] = house.signed_in(f"{role}-person")
+
+    for route, role in itertools.product(web._routes(), ROLES):
+        if not isinstance(route, Route):
+            continue
+        path = route.path
+        for name, number in numbers.items():
+            path = path.replace(name, number)
+        may = TABLE[route.name].right in MAY[role]
+        method = "POST" if "POST" in route.methods else "GET"
+
+        stranger = house.client().request(method, path).status_code
+        status = clients[role].request(method, path).status_code
+
+        assert stranger == 401, path
+        if not may:
+            assert status == 403, (path, role)
+        else:
+            assert status in ({419} if method == "POST" else {200, 303, 404}), (path, role)
+
+    starts = [clients[role].get("/").headers["location"] for role in ROLES]
+    assert starts == ["/queues", "/queues", "/keys", "/health"]
