@@ -16,7 +16,14 @@ from models.evidence import gather
 from models.features import Floats
 from models.frames import confusion, requests_frame
 from models.heads import MARKS, Scores
-from models.predictions import Evaluation, Likely, Requests, reports_of, write_predictions
+from models.predictions import (
+    Evaluation,
+    Likely,
+    Requests,
+    examples_of,
+    reports_of,
+    write_predictions,
+)
 from models.train import Lesson, Tuned, blocks_of, learn_decisions, learn_heads
 from models.views import View
 
@@ -168,7 +175,7 @@ def _carry_out(task: _Task, seed: int) -> list[Scores]:
 def write_frames(evaluation: Evaluation, corpus: Corpus, folder: Path) -> None:
     """``requests.csv``, a row for each request beside its label, and who was taken for what."""
     folder.mkdir(parents=True, exist_ok=True)
-    frame = requests_frame(corpus.examples, evaluation.predicted)
+    frame = requests_frame(examples_of(corpus, evaluation), evaluation.predicted)
     frame.to_csv(folder / "requests.csv", index=False)
     for field in ("kind", "client_notification", "risk"):
         confusion(frame, field).to_csv(folder / f"confusion_{field}.csv")

@@ -257,7 +257,8 @@ class Language:
         parts: tuple[Part, ...] = ("subject", "new_text")
         for part in parts:
             folded[part] = plain = fold(getattr(email, part)[:_LONGEST])
-            base, bounds = len(sentences), split(plain.text)
+            base = len(sentences)
+            bounds = [(a, b) for a, b in split(plain.text) if not _DEVICE.match(plain.text[a:b])]
             starts[part] = base, [first for first, _ in bounds]
             for first, last in bounds:
                 start, end = plain.place(first, last)
@@ -268,6 +269,13 @@ class Language:
                 hits.append(PhraseHit(key, part, first, last, at, plain.text[first:last]))
         folded["quoted_text"] = fold(email.quoted_text[:_LONGEST])
         return Reading(email, folded, tuple(sentences), tuple(hits), self.names, starts)
+
+
+#: A telephone's line, where nobody cut it off as a signature: "sent" there tells of no message.
+_DEVICE: Final = re.compile(
+    r"\W{0,3}(?:sent from (?:my )?\w[\w .+-]{0,40}|get outlook for \w+.{0,60})[.!]?\s*$",
+    re.IGNORECASE,
+)
 
 
 def _phrase_table(
