@@ -135,13 +135,23 @@ def _iso_date(value: str) -> tuple[datetime, bool] | None:
 
 
 def addresses(values: Iterable[str]) -> list[tuple[str, str]]:
-    """(name, address) pairs as the standard library sees them; nothing it rejects."""
-    unfolded = [charset.unfold(value) for value in values]
+    """(name, address) pairs as the standard library sees them; nothing it rejects.
+
+    Newer ones reject the whole of a header that a stray line has come into; then its first line
+    counts.
+    """
+    found = []
+    for value in values:
+        pairs = _pairs(charset.unfold(value)) or _pairs(value.split("\n", 1)[0])
+        found += [(charset.decode_header(name)[0], spec) for name, spec in pairs]
+    return found
+
+
+def _pairs(value: str) -> list[tuple[str, str]]:
     try:
-        pairs = getaddresses(unfolded)
+        return [(name, spec) for name, spec in getaddresses([value]) if "@" in spec]
     except (ValueError, IndexError, AttributeError, TypeError, RecursionError):
         return []
-    return [(charset.decode_header(name)[0], spec) for name, spec in pairs if "@" in spec]
 
 
 def addresses_inside(text: str) -> list[str]:

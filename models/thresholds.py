@@ -70,13 +70,13 @@ COSTS: Final[Mapping[str, Cost]] = {
     ),
     "told": Cost(
         "a false clear",
-        20,
+        12,
         "one click then cancels a session that the client knows nothing of, or whose reasons they"
         " never heard; whoever clicks still sees the words it rests on",
     ),
     "session": Cost(
         "the wrong session",
-        50,
+        40,
         "another client's session is cancelled, and that client is written to",
     ),
     "urgent": Cost(

@@ -63,7 +63,13 @@ def test_writing_a_release_and_reading_it_back_gives_the_same_bytes(tmp_path):
     model, manifest = load(RELEASED / promoted())
 
     again = release(
-        model, tmp_path / "again", version="again", seed=0, data=manifest.data, metrics={}
+        model,
+        tmp_path / "again",
+        version="again",
+        seed=0,
+        data=manifest.data,
+        metrics={},
+        tuned=RELEASED / promoted(),
     )
 
     assert again.files == manifest.files
