@@ -49,7 +49,7 @@ def without(lane: Lane, kind: Kind, limit: str) -> Trial:
 def nowhere_to_write(count: int) -> Row:
     """The folders for temporary files are full, and the output goes to a full disk."""
     # A place that the program itself lies in cannot be covered: it would be gone, not full.
-    places = [p for p in ("/tmp", "/var/tmp") if not FIT_TRIAGE.startswith(f"{p}/")]  # noqa: S108
+    places = [p for p in ("/tmp", "/var/tmp") if not FIT_TRIAGE.startswith(f"{p}/")]
     full = (
         f"for place in {' '.join(places)}; do mount -t tmpfs -o size=4k tmpfs $place; "
         "head -c 9999 /dev/zero >$place/ballast; done; cd /proc; "
