@@ -194,12 +194,15 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 
 def test_a_database_that_may_not_be_written_is_named() -> None:
-    with tempfile.TemporaryDirectory() as folder, as_somebody_else(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "new.sqlite3")
-        open_store(f"sqlite:///{path}").close()
+        open_store(f"sqlite:///{path}").close()  # as ourselves: others may not read the checkout
         path.chmod(0o444)
 
-        with pytest.raises(StoreError, match=r"new\.sqlite3 cannot be written: Permission denied"):
+        with (
+            as_somebody_else(Path(folder)),
+            pytest.raises(StoreError, match=r"new\.sqlite3 cannot be written: Permission denied"),
+        ):
             open_store(f"sqlite:///{path}")
 
 
