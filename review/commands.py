@@ -188,6 +188,7 @@ def demo(
         console().print(f"[dim]Worth a look[/]  show {case_id}: {what}", highlight=False)
     console().print(
         f"[dim]Go on with[/]  {sys.argv[0]} show CASE   [dim]or[/]  case approve CASE --dry-run   "
+        "[dim]or in the browser[/]  review   "
         f"[dim]after[/]  export FIT_TRIAGE_DATABASE_URL={database}",
         soft_wrap=True,
         highlight=False,

@@ -51,6 +51,7 @@ def test_the_demo_shows_each_queue_and_says_how_to_go_on(shown: str) -> None:
     for words in ("cancellation (", "referral (", "enquiry (", "what is missing", "deadline"):
         assert words in shown
     assert "show CASE" in shown
+    assert "in the browser  review" in shown
 
 
 def test_the_figures_of_the_demo_add_up(shown: str) -> None:
