@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,7 +155,9 @@ class _FileSign:
 
     # Record locks do not exclude their own process, and closing any handle of the file drops
     # them: so this process must remember what it holds.
+    # Looking and locking are one step: two threads that both found nothing would both hold it.
     _ours: set[Path] = set()  # noqa: RUF012 - a process-wide fact
+    _one_thread = threading.Lock()
 
     def __init__(self, path: Path, handle: int) -> None:
         self._path, self._handle = path, handle
@@ -162,23 +165,25 @@ class _FileSign:
     @classmethod
     def set(cls, path: Path) -> _FileSign | None:
         path = path.absolute()
-        if path in cls._ours:
-            return None
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError as error:
-            raise StoreError(f"lease file {path} cannot be written: {error.strerror}") from None
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            return None
-        cls._ours.add(path)
-        return cls(path, handle)
+        with cls._one_thread:
+            if path in cls._ours:
+                return None
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError as error:
+                raise StoreError(f"lease file {path} cannot be written: {error.strerror}") from None
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(handle)
+                return None
+            cls._ours.add(path)
+            return cls(path, handle)
 
     def close(self) -> None:
-        os.close(self._handle)
-        self._ours.discard(self._path)
+        with self._one_thread:
+            os.close(self._handle)
+            self._ours.discard(self._path)
 
 
 class _SessionSign:

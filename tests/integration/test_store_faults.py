@@ -6,9 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sqlalchemy import text
 from store_samples import NOW, SOURCE, email, key, outcome, raw_message
 
 from store import LeaseHeldError, LeaseLostError, Store, StoreError, open_store
+from store.leases import Lease
 from triage.records import Cursor
 
 MINUTE = timedelta(minutes=1)
@@ -157,6 +159,30 @@ def test_the_holder_that_overtook_a_sleeper_is_not_taken_for_dead(
 
         with pytest.raises(LeaseHeldError):
             third.lease(SOURCE, "third", MINUTE)
+
+
+def test_of_threads_that_ask_at_the_same_moment_one_gets_the_lease(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = os.open
+    # A thread that loses its turn right before the lock file is opened, as on a busy machine.
+    monkeypatch.setattr(os, "open", lambda *given: (time.sleep(0.05), opening(*given))[1])
+    start = threading.Barrier(4)
+    held: list[Lease] = []
+
+    def ask() -> None:
+        start.wait(30)
+        with suppress(LeaseHeldError):
+            held.append(store.lease(SOURCE, "one of four", MINUTE))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(held) == 1
+    held[0].release()
 
 
 def test_a_killed_run_gives_way_to_the_next_at_once(store: Store, store_url: str) -> None:
