@@ -52,6 +52,7 @@ format: $(BIN)/.dev  ## Put the code into its form
 
 bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a real Dovecot
 	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench.py --fast
 
 fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000

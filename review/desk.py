@@ -83,8 +83,10 @@ class Desk:
 
     engine: Engine
     config: Path | None = None
+    fast: bool = False  # whatever the settings say
 
     def settings(self, **changed: object) -> Settings:
+        changed |= {"fast": True} if self.fast else {}
         return read_settings(self.config).model_copy(
             update={name: value for name, value in changed.items() if value is not None}
         )

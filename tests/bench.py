@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast a run is, stage by stage and end to end, on a real Dovecot filled from the corpora.
 
-usage: bench.py [--messages N] [--database URL]
+usage: bench.py [--messages N] [--database URL] [--fast]
 
 Beside our figures stand mail-parser alone on the same bytes and the bare IMAP download. Memory is
 the proportional set size of all our processes together, sampled while the run is on.
@@ -46,7 +46,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--messages", type=int, default=10_000)
     arguments.add_argument("--database", default="", help="empty: a new SQLite file")
+    arguments.add_argument("--fast", action="store_true", help="read without the transformer")
     chosen = arguments.parse_args()
+    if chosen.fast:
+        os.environ["FIT_TRIAGE_FAST"] = "true"  # for the runs; the stages read it below
     with running_dovecot() as dovecot, tempfile.TemporaryDirectory() as folder:
         bench(dovecot, Path(folder), chosen.messages, chosen.database)
 
@@ -98,7 +101,7 @@ def stages(
     with clock() as parsing:
         emails = [parse(raw, options) for raw in messages]
     yield "parse", parsing.seconds, len(emails)
-    reading = Reading(options)
+    reading = Reading(options, fast=read_settings().fast)
     with clock() as load:
         understand(reading, messages[:1])
     yield "load the model (once a process)", load.seconds, 1

@@ -183,3 +183,20 @@ def test_the_sample_can_be_explained_without_a_database(tmp_path: Path) -> None:
                     words = message[finding["part"]][finding["start"] : finding["end"]]
                     assert words == finding["text"]
     assert not (tmp_path / "fit-triage.sqlite3").exists()
+
+
+def test_a_quick_reading_leaves_the_transformer_out(tmp_path: Path) -> None:
+    mail = tmp_path / "one.eml"
+    mail.write_bytes(
+        b"From: ada@therapist.example\r\nTo: support@platform.example\r\nSubject: HT-123456\r\n"
+        b"Message-ID: <1@therapist.example>\r\nDate: Mon, 02 Mar 2026 09:00:00 +0000\r\n\r\n"
+        b"Please cancel HT-123456, we are not a good fit. I have talked it over with the client.\r\n"
+    )
+
+    full, quick = (
+        json.loads(fit_triage(tmp_path, *options, "explain", str(mail), "--json"))
+        for options in ((), ("--fast",))
+    )
+
+    assert full["requests"][0]["kind"] == quick["requests"][0]["kind"] == "cancellation"
+    assert full["requests"][0]["findings"] != quick["requests"][0]["findings"]
