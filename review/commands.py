@@ -102,6 +102,7 @@ def _line(error: Exception) -> str:
 def configure(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="Instead of ./fit-triage.toml.")] = None,
+    *,
     fast: Annotated[
         bool, typer.Option("--fast", help="Read without the transformer: quicker, less well.")
     ] = False,
