@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ from review.typed import login
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from review.access.door import Door
+    from settings import Settings
 
 _LOOPBACK: Final = "127.0.0.1"
 
@@ -30,13 +35,9 @@ def review(
     It listens on this machine alone. Without users it prints a link that lets you in once.
     """
     import uvicorn
-    from starlette.middleware import Middleware
 
     from review.access.door import Door, offer_link
-    from review.access.guard import Guard
-    from review.access.pages import add_door
-    from review.access.walls import LOOPBACK, walled
-    from review.web.app import web_app
+    from review.access.walls import LOOPBACK
 
     desk: Desk = context.obj
     settings = desk.settings()
@@ -46,9 +47,6 @@ def review(
         has_users = store.accounts.has_users()
         if public and not has_users:
             raise UsageProblemError("for a team there must be users: fit-triage users add")
-        guard = [Middleware(Guard, door=door, refuse=_refused)]
-        app = web_app(desk, store, settings, guard=guard)
-        add_door(app)
         at = public_url.rstrip("/") if public else f"http://{_LOOPBACK}:{port}"
         if has_users:
             typer.echo(f"The review page is at {at}/ (Ctrl-C stops it)")
@@ -57,7 +55,7 @@ def review(
             typer.echo(f"Open {at}/enter?token={token}")
             typer.echo("It works once, within ten minutes (Ctrl-C stops the page).")
         uvicorn.run(
-            walled(app, hosts=(*LOOPBACK, public) if public else LOOPBACK, https=bool(public)),
+            review_page(desk, settings, door, (*LOOPBACK, public) if public else LOOPBACK),
             host=_LOOPBACK,
             port=port,
             log_level="warning",
@@ -65,6 +63,24 @@ def review(
             server_header=False,
             proxy_headers=bool(public),  # believed from this machine alone: whence people come
         )
+
+
+def review_page(desk: Desk, settings: Settings, door: Door, hosts: Sequence[str]) -> ASGIApp:
+    """The whole page as it is served: behind its guard, with its door, within its walls.
+
+    It goes by the clock of *door*.
+    """
+    from starlette.middleware import Middleware
+
+    from review.access.guard import Guard
+    from review.access.pages import add_door
+    from review.access.walls import walled
+    from review.web.app import web_app
+
+    guard = [Middleware(Guard, door=door, refuse=_refused)]
+    app = web_app(desk, door.store, settings, guard=guard, clock=door.clock)
+    add_door(app)
+    return walled(app, hosts=hosts, https=door.https)
 
 
 def _public_host(url: str) -> str:
