@@ -7,7 +7,6 @@ door (session, link) is kept as its hash alone: a copy of the database opens not
 from __future__ import annotations
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Column,
     ForeignKey,
@@ -15,9 +14,9 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    event,
 )
 
+from store.append_only import only_grows
 from store.schema import CleanText, Id, UtcTime, metadata
 
 users = Table(
@@ -26,10 +25,15 @@ users = Table(
     Column("id", Id, primary_key=True),
     Column("name", CleanText, nullable=False, unique=True),  # as typed, in lower case
     Column("role", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),  # argon2's own notation, with its settings
+    # argon2's own notation, with its settings; "" for whoever has no password (yet)
+    Column("password_hash", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("password_at", UtcTime, nullable=False),
     Column("disabled_at", UtcTime),
+    # Who they are for an OpenID provider: only the two together name somebody.
+    Column("issuer", Text),
+    Column("subject", CleanText),
+    Index("uq_users_issuer_subject", "issuer", "subject", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -55,6 +59,24 @@ entry_links = Table(
     Column("used_at", UtcTime),
 )
 
+# By which a user sets a password, or names themselves to the provider: once, and not for long.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id_hash", Text, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, unique=True),  # the newest counts
+    Column("made_by", CleanText, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
+# Answers of the provider that were used, until they would be too late anyway.
+spent_answers = Table(
+    "spent_answers",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
 # How often signing in failed lately, by a short hash of what was typed or whence it came.
 sign_in_failures = Table(
     "sign_in_failures",
@@ -78,6 +100,8 @@ access_log = Table(
     Column("message_id", BigInteger),
     Column("hash", Text, nullable=False),
     Index("ix_access_log_who", "who", "id"),
+    Index("ix_access_log_kind", "kind", "id"),
+    Index("ix_access_log_at", "at"),
 )
 
 # One row: whoever holds it writes the next row of the log, and rows cut off its end show.
@@ -89,27 +113,4 @@ access_log_end = Table(
     Column("hash", Text, nullable=False),
 )
 
-_APPEND_ONLY = {
-    "sqlite": [
-        f"CREATE TRIGGER access_log_no_{change} BEFORE {change.upper()} ON access_log "
-        "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-        for change in ("update", "delete")
-    ],
-    "postgresql": [
-        """CREATE FUNCTION access_log_append_only() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'append-only'; END $$""",
-        """CREATE TRIGGER access_log_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON access_log
-        FOR EACH STATEMENT EXECUTE FUNCTION access_log_append_only()""",
-    ],
-}
-
-
-def append_only(dialect: str) -> list[str]:
-    """What makes the access log refuse every change of a row, for the migration."""
-    return _APPEND_ONLY[dialect]
-
-
-for _dialect, _statements in _APPEND_ONLY.items():
-    for _statement in _statements:
-        _ddl = DDL(_statement)  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
-        event.listen(access_log, "after_create", _ddl.execute_if(dialect=_dialect))
+only_grows(access_log)

@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from store.append_only import only_grows
+
 #: The migration that brings a database to these tables. Kept by hand so that opening a database
 #: that is up to date does not import Alembic; a test compares the two.
 HEAD: Final = "0004"
@@ -327,6 +329,8 @@ audit = Table(
     Column("detail", CleanText, nullable=False),  # JSON as hashed: codes, ids and counts only
     Column("hash", Text, nullable=False),
 )
+
+only_grows(audit)
 
 sessions = Table(
     "sessions",

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from store_samples import (
     DECISION,
     NOW,
@@ -451,6 +452,7 @@ def test_the_audit_trail_shows_what_was_tampered_with(store: Store) -> None:
 
     def broken_by(statement: str) -> int | None:
         with store._database.reading() as connection:  # which undoes it
+            unguard(connection)
             connection.execute(text(statement))
             return first_broken(connection)
 
@@ -459,6 +461,30 @@ def test_the_audit_trail_shows_what_was_tampered_with(store: Store) -> None:
     assert broken_by("DELETE FROM audit WHERE id = 3") == 3
     assert broken_by("DELETE FROM audit WHERE id = 5") == 5
     assert store.first_broken_audit_row() is None
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit SET actor = 'somebody'", "DELETE FROM audit WHERE id = 1"]
+)
+def test_the_database_itself_refuses_to_change_the_audit_trail(
+    store: Store, statement: str
+) -> None:
+    with store.batch(now=NOW) as batch:
+        batch.add(key(1), "d1", email(1), [outcome()])
+
+    with pytest.raises(DBAPIError, match="append-only"), store._database.engine.begin() as changes:
+        changes.execute(text(statement))
+
+    assert store.first_broken_audit_row() is None
+
+
+def unguard(connection: Connection) -> None:
+    """As the owner of the tables could."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("DROP TRIGGER audit_no_update"))
+        connection.execute(text("DROP TRIGGER audit_no_delete"))
+    else:
+        connection.execute(text("DROP TRIGGER audit_no_change ON audit"))
 
 
 def test_two_connections_racing_on_the_same_mail_store_it_once(store_url: str) -> None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.access_schema import append_only
+from store.append_only import append_only
 from store.schema import CleanText, UtcTime
 
 revision = "0003"
@@ -84,5 +84,5 @@ def _access_log() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_access_log_end"),
     )
     op.execute(f"INSERT INTO access_log_end (id, entry_id, hash) VALUES (1, 0, '{'0' * 64}')")
-    for statement in append_only(op.get_bind().dialect.name):
+    for statement in append_only("access_log", op.get_bind().dialect.name):
         op.execute(statement)

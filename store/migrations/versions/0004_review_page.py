@@ -1,5 +1,11 @@
 """What the review page needs: searching, views that people keep, who is looking, who signs in."""
 
+import sqlalchemy as sa
+from alembic import op
+
+from store.append_only import append_only
+from store.schema import CleanText, JsonText, UtcTime
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -8,3 +14,82 @@ depends_on = None
 
 def upgrade() -> None:
     """Each part is a function of its own."""
+    _audit_only_grows()
+    _presence()
+    _bulks()
+    _signing_in()
+
+
+def _audit_only_grows() -> None:
+    for statement in append_only("audit", op.get_bind().dialect.name):
+        op.execute(statement)
+
+
+def _presence() -> None:
+    op.create_table(
+        "presence",
+        sa.Column("visit", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.BigInteger(), nullable=False),
+        sa.Column("who", CleanText(), nullable=False),
+        sa.Column("writing", sa.Text(), nullable=False),
+        sa.Column("since", UtcTime(), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("visit", name="pk_presence"),
+    )
+    op.create_index("ix_presence_case_id", "presence", ["case_id"], unique=False)
+    op.create_index("ix_presence_seen_at", "presence", ["seen_at"], unique=False)
+
+
+def _bulks() -> None:
+    op.create_table(
+        "bulks",
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("by", CleanText(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("reason", CleanText(), nullable=False),
+        sa.Column("details", JsonText(), nullable=False),
+        sa.PrimaryKeyConstraint("token", name="pk_bulks"),
+    )
+    op.create_index("ix_bulks_at", "bulks", ["at"], unique=False)
+    case_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "bulk_steps",
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("case_id", case_id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("told", JsonText(), nullable=False),
+        sa.Column("new_version", sa.Integer(), nullable=True),
+        sa.Column("undo_until", UtcTime(), nullable=True),
+        sa.Column("undone", CleanText(), nullable=False),
+        sa.PrimaryKeyConstraint("token", "case_id", name="pk_bulk_steps"),
+        sa.ForeignKeyConstraint(["token"], ["bulks.token"], name="fk_bulk_steps_token"),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_bulk_steps_case_id"),
+    )
+
+
+def _signing_in() -> None:
+    op.add_column("users", sa.Column("issuer", sa.Text(), nullable=True))
+    op.add_column("users", sa.Column("subject", CleanText(), nullable=True))
+    op.create_index("uq_users_issuer_subject", "users", ["issuer", "subject"], unique=True)
+    op.create_table(
+        "invitations",
+        sa.Column("id_hash", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("made_by", CleanText(), nullable=False),
+        sa.Column("ends_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id_hash", name="pk_invitations"),
+        sa.UniqueConstraint("user_id", name="uq_invitations_user_id"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_invitations_user_id"),
+    )
+    op.create_table(
+        "spent_answers",
+        sa.Column("state_hash", sa.Text(), nullable=False),
+        sa.Column("ends_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name="pk_spent_answers"),
+    )
+    op.create_index("ix_access_log_kind", "access_log", ["kind", "id"], unique=False)
+    op.create_index("ix_access_log_at", "access_log", ["at"], unique=False)
