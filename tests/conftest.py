@@ -2,7 +2,12 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["services.dovecot", "services.postgres"]
+pytest_plugins = [
+    "services.browser",
+    "services.dovecot",
+    "services.postgres",
+    "services.staffed_page",
+]
 
 # A busy machine is no failure; and CI must fail for the change at hand, not for an example that
 # chance finds on that day: those are searched for on developers' machines.
