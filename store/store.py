@@ -21,10 +21,13 @@ from store.accounts import Accounts
 from store.acts import Acts
 from store.audit import first_broken
 from store.batch import Batch, take_turn
+from store.bulks import Bulks
 from store.database import Database, insert_new, migrated, open_database
 from store.directory import RegistryDirectory, Shelf, unconfirmed_by_therapist
+from store.figures import Overview
 from store.leases import Lease
 from store.pages import Page, Place, Wanted, page
+from store.presence import Presence
 from store.queue import (
     CaseRow,
     CaseStory,
@@ -48,6 +51,7 @@ from store.schema import (
     registry_imports,
     runs,
 )
+from store.second_looks import SecondLooks
 from triage.records import Cursor, Directory, MessageKey, RawMessage
 
 #: zlib's fastest: mail shrinks to a third, and the disk is waited for longer than the processor.
@@ -86,6 +90,10 @@ class Store(Acts):
         self._shelf = Shelf()
         self.accounts = Accounts(database)
         self.access_log = AccessLog(database)
+        self.overview = Overview(database)
+        self.second_looks = SecondLooks(database)
+        self.presence = Presence(database)
+        self.bulks = Bulks(database)
 
     def __enter__(self) -> Self:
         return self

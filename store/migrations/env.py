@@ -2,7 +2,11 @@
 
 from alembic import context
 
-from store import access_schema, outgoing_schema  # noqa: F401 - their tables are part of the metadata
+from store import (  # noqa: F401 - their tables are part of the metadata
+    access_schema,
+    outgoing_schema,
+    presence_schema,
+)
 from store.schema import metadata
 
 context.configure(

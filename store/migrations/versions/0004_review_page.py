@@ -18,6 +18,7 @@ def upgrade() -> None:
     _presence()
     _bulks()
     _signing_in()
+    _overview()
 
 
 def _audit_only_grows() -> None:
@@ -93,3 +94,28 @@ def _signing_in() -> None:
     )
     op.create_index("ix_access_log_kind", "access_log", ["kind", "id"], unique=False)
     op.create_index("ix_access_log_at", "access_log", ["at"], unique=False)
+
+
+def _overview() -> None:
+    op.create_index("ix_messages_stored_at", "messages", ["stored_at", "queue", "automatic"])
+    op.create_index("ix_decisions_reader_version", "decisions", ["reader_version", "decided_at"])
+    op.create_index("ix_sessions_starts_at", "sessions", ["starts_at", "status"])
+    overridden = sa.text("overrides <> '[]'")
+    op.create_index(
+        "ix_verdicts_overridden",
+        "verdicts",
+        ["at"],
+        sqlite_where=overridden,
+        postgresql_where=overridden,
+    )
+    verdict_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "second_looks",
+        sa.Column("verdict_id", verdict_id, autoincrement=False, nullable=False),
+        sa.Column("by", CleanText(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("agrees", sa.Boolean(), nullable=False),
+        sa.Column("words", CleanText(), nullable=False),
+        sa.PrimaryKeyConstraint("verdict_id", name="pk_second_looks"),
+        sa.ForeignKeyConstraint(["verdict_id"], ["verdicts.id"], name="fk_second_looks_verdict_id"),
+    )
