@@ -5,7 +5,7 @@ Apart from ``store/schema.py`` only for length; the same metadata and migrations
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
 
 from store.schema import CleanText, Id, JsonText, UtcTime, metadata
 
@@ -28,7 +28,24 @@ verdicts = Table(
     Column("details", JsonText, nullable=False),
     Column("before", JsonText, nullable=False),  # the case's row, for taking it back
     Column("undone_at", UtcTime),
+    Index(
+        "ix_verdicts_overridden",
+        "at",
+        sqlite_where=text("overrides <> '[]'"),
+        postgresql_where=text("overrides <> '[]'"),
+    ),
     sqlite_autoincrement=True,
+)
+
+# Append-only: what somebody else than who decided made of an override.
+second_looks = Table(
+    "second_looks",
+    metadata,
+    Column("verdict_id", ForeignKey("verdicts.id"), primary_key=True, autoincrement=False),
+    Column("by", CleanText, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+    Column("words", CleanText, nullable=False),
 )
 
 # What a person set right, kept apart from what the model had said.

@@ -250,6 +250,7 @@ messages = Table(
     Column("signature", CleanText, nullable=False),
     Column("details", JsonText, nullable=False),  # the rest of Email
     Column("run_id", BigInteger),
+    Index("ix_messages_stored_at", "stored_at", "queue", "automatic"),  # holds what is counted
 )
 
 cases = Table(
@@ -290,6 +291,7 @@ decisions = Table(
     Column("request", JsonText, nullable=False),
     Column("facts", JsonText, nullable=False),
     Column("decision", JsonText, nullable=False),
+    Index("ix_decisions_reader_version", "reader_version", "decided_at"),
 )
 
 quarantine = Table(
@@ -343,6 +345,7 @@ sessions = Table(
     Column("status", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("gone_at", UtcTime),
+    Index("ix_sessions_starts_at", "starts_at", "status"),
 )
 
 session_history = Table(

@@ -20,12 +20,13 @@ from store.access_log import AccessLog
 from store.accounts import Accounts
 from store.acts import Acts
 from store.audit import first_broken
-from store.batch import Batch, take_turn
+from store.batch import Batch
 from store.bulks import Bulks
 from store.database import Database, insert_new, migrated, open_database
 from store.directory import RegistryDirectory, Shelf, unconfirmed_by_therapist
 from store.figures import Overview
 from store.leases import Lease
+from store.ledger import take_turn
 from store.pages import Page, Place, Wanted, page
 from store.presence import Presence
 from store.queue import (
