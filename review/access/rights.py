@@ -18,6 +18,7 @@ Right = Literal[
     "enter",  # for everybody, signed in or not: the door and what it is painted with
     "be_here",  # for everybody who is signed in: help, signing out
     "see_cases",  # queues, search, cases with the words of people, attachments
+    "see_presence",  # who is at which case; no words of a case
     "act",  # decide about cases; the client gate's override asks for a reason and a second look
     "see_overview",  # figures of the whole team, and overrides to look at again
     "see_quarantine",  # causes and numbers of what could not be read; no words
@@ -32,7 +33,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 
 _STAFF: Final[frozenset[Right]] = frozenset(
-    ("see_cases", "act", "see_quarantine", "retry_quarantine", "see_health")
+    ("see_cases", "see_presence", "act", "see_quarantine", "retry_quarantine", "see_health")
 )
 _DATA: Final[frozenset[Right]] = frozenset(("see_pseudonymised", "export_pseudonymised"))
 _EVERYBODY: Final[frozenset[Right]] = frozenset(("enter", "be_here"))
@@ -88,6 +89,8 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "html": needs("see_cases", records="view"),
         "original": needs("see_cases", records="original"),
         "attachment": needs("see_cases", records="attachment"),
+        "presence": needs("see_presence", by_itself=True),
+        "presences": needs("see_presence", by_itself=True),
         "act": needs("act"),  # each verdict is on the audit trail
         "quarantine": needs("see_quarantine"),
         "retry": needs("retry_quarantine"),

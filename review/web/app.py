@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from review.access.rights import MAY
 from review.desk import Desk
-from review.web import cases, deeds, queues, upkeep
+from review.web import cases, deeds, presence, queues, upkeep
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -58,6 +58,8 @@ def _routes() -> list[Route | Mount]:
         Route(f"{message}/html", cases.html_frame, name="html"),
         Route(f"{message}/original", cases.original, name="original"),
         Route(f"{message}/attachments/{{number:int}}", cases.attachment, name="attachment"),
+        Route("/presence", presence.presences, name="presences"),
+        Route(f"{case}/presence", presence.presence, methods=["POST"], name="presence"),
         Route(f"{case}/{{action}}", deeds.act, methods=["POST"], name="act"),
         Route("/quarantine", upkeep.quarantine, name="quarantine"),
         Route("/quarantine/retry", upkeep.retry, methods=["POST"], name="retry"),

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from ingest.downloads import extract, html_form, safe_name
 from review.web import words
 from review.web.office import name_of, office_of, render
+from review.web.presence import arrived
 from review.web.sanitised import FRAME_CSP, framed
 from review.web.showing import case_page
 from store import CaseStory, StoredMessage, Wanted
@@ -32,6 +33,7 @@ def case(request: Request) -> Response:
         "case.html",
         title=f"Case {story.case.case_id}",
         notice=words.DONE.get(done, ""),
+        company=arrived(request, story.case.case_id),
         following=_following(request, story),
         **case_page(office, story),
     )
