@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, update
 
 from store.audit import AuditEvent, sealed_row
-from store.batch import take_turn
+from store.ledger import take_turn
 from store.schema import audit, decisions, ledger
 
 
