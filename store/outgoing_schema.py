@@ -66,9 +66,11 @@ marks = Table(
     Column("assignee", CleanText, nullable=False),
     Column("snoozed_until", UtcTime),
     Column("snoozed_at_decision", BigInteger),
+    Index("ix_marks_assignee", "assignee", "case_id"),
 )
 
-# What is to leave the system. A row's states: waiting, sending, sent, dead, uncertain, taken_back.
+# What is to leave the system. A row's states: waiting, held, sending, sent, dead, uncertain,
+# taken_back.
 outbox = Table(
     "outbox",
     metadata,
@@ -89,6 +91,7 @@ outbox = Table(
     Column("token", BigInteger, nullable=False),  # of the lease it was last taken under
     Column("note", CleanText, nullable=False),  # how it went; codes and numbers, never content
     Column("changed_at", UtcTime, nullable=False),
+    Column("held_for", BigInteger),  # the message that stopped it; a person's word empties it
     Index(
         "uq_outbox_key",
         "key",

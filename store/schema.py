@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -276,6 +277,7 @@ cases = Table(
     Column("changed_at", UtcTime, nullable=False),
     Column("version", Integer, nullable=False),  # raised by every change
     Column("decision_id", BigInteger, nullable=False),  # the latest
+    Column("confidence", Float),  # that the kind is right, by the latest decision
     Index("ix_cases_open", "open", "queue", "deadline"),
 )
 

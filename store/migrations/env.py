@@ -6,6 +6,7 @@ from store import (  # noqa: F401 - their tables are part of the metadata
     access_schema,
     outgoing_schema,
     presence_schema,
+    search_schema,
 )
 from store.schema import metadata
 

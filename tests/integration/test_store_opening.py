@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from store import StoreError, open_store
 from store.schema import HEAD, metadata
+from store.search_schema import is_of_the_index
 
 
 def empty_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -40,7 +41,9 @@ def test_migrations_make_exactly_the_tables_that_the_code_uses(
         open_store(empty_url(kind, request, tmp_path)) as store,
         store._database.reading() as connection,
     ):
-        found = compare_metadata(MigrationContext.configure(connection), metadata)
+        # The full-text index is no table of the metadata; the next test holds its definitions.
+        ours = {"include_name": lambda name, kind, _: kind != "table" or not is_of_the_index(name)}
+        found = compare_metadata(MigrationContext.configure(connection, opts=ours), metadata)
 
     assert found == []
 

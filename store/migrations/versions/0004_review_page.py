@@ -5,6 +5,7 @@ from alembic import op
 
 from store.append_only import append_only
 from store.schema import CleanText, JsonText, UtcTime
+from store.search_schema import index_cases
 
 revision = "0004"
 down_revision = "0003"
@@ -19,6 +20,8 @@ def upgrade() -> None:
     _bulks()
     _signing_in()
     _overview()
+    _searching()
+    _holding()
 
 
 def _audit_only_grows() -> None:
@@ -119,3 +122,50 @@ def _overview() -> None:
         sa.PrimaryKeyConstraint("verdict_id", name="pk_second_looks"),
         sa.ForeignKeyConstraint(["verdict_id"], ["verdicts.id"], name="fk_second_looks_verdict_id"),
     )
+
+
+def _searching() -> None:
+    op.add_column("cases", sa.Column("confidence", sa.Float(), nullable=True))
+    said = {"sqlite": "json_extract(request, '$.confidence')"}.get(
+        op.get_bind().dialect.name, "(request::json ->> 'confidence')::float"
+    )
+    op.execute(
+        f"UPDATE cases SET confidence = (SELECT {said} FROM decisions "
+        "WHERE decisions.id = cases.decision_id)"
+    )
+    op.create_index(
+        "ix_cases_waiting",
+        "cases",
+        [
+            "safeguarding",
+            "priority",
+            "deadline",
+            "id",
+            "queue",
+            "state",
+            "blockers",
+            "therapist_id",
+            "confidence",
+            "opened_at",
+        ],
+        sqlite_where=sa.text("open = 1"),
+        postgresql_where=sa.text("open"),
+    )
+    op.create_index("ix_marks_assignee", "marks", ["assignee", "case_id"])
+    op.create_table(
+        "saved_views",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("owner", CleanText(), nullable=False),
+        sa.Column("name", CleanText(), nullable=False),
+        sa.Column("filters", JsonText(), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_saved_views"),
+        sa.UniqueConstraint("owner", "name", name="uq_saved_views_owner_name"),
+        sqlite_autoincrement=True,
+    )
+    index_cases(op.get_bind())
+
+
+def _holding() -> None:
+    op.add_column("outbox", sa.Column("held_for", sa.BigInteger(), nullable=True))
