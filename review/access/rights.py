@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from store.access_log import Looked
-from store.accounts import Role
+from store.accounts import ROLES, Role
 
 Right = Literal[
     "enter",  # for everybody, signed in or not: the door and what it is painted with
@@ -29,7 +29,7 @@ Right = Literal[
     "read_access_log",
     "manage_users",
 ]
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
+__all__ = ["MAY", "RIGHTS", "ROLES", "TABLE", "Needs", "Person", "Right", "needs"]
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 
 _STAFF: Final[frozenset[Right]] = frozenset(
@@ -80,13 +80,23 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "sign_in": needs("enter"),
         "enter": needs("enter"),
         "static": needs("enter"),
+        "provider": needs("enter"),
+        "answer": needs("enter"),
+        "invitation": needs("enter"),
         "sign_out": needs("be_here"),
+        "password": needs("be_here"),
+        "users": needs("manage_users"),
+        "user_add": needs("manage_users"),  # changes of users are on the audit trail
+        "user_change": needs("manage_users"),
+        "access_log": needs("read_access_log", records="access_log"),
+        "access_log_export": needs("read_access_log", records="export"),
         "_start": needs("be_here"),
         "keys": needs("be_here"),
         "queues": needs("see_cases", records="list"),
         "search": needs("see_cases", records="search"),
         "case": needs("see_cases", records="view"),
         "html": needs("see_cases", records="view"),
+        "pictures": needs("see_cases", records="pictures"),
         "original": needs("see_cases", records="original"),
         "attachment": needs("see_cases", records="attachment"),
         "presence": needs("see_presence", by_itself=True),
@@ -95,5 +105,9 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "quarantine": needs("see_quarantine"),
         "retry": needs("retry_quarantine"),
         "health": needs("see_health"),
+        "overview": needs("see_overview", records="overview"),
+        "figures_csv": needs("see_overview", records="export"),
+        "second_looks": needs("see_overview", records="list"),
+        "second_look": needs("see_overview"),  # each look is on the audit trail
     }
 )

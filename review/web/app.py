@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from review.access.rights import MAY
 from review.desk import Desk
-from review.web import cases, deeds, presence, queues, upkeep
+from review.web import cases, deeds, overview, presence, queues, upkeep
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -56,6 +56,7 @@ def _routes() -> list[Route | Mount]:
         Route("/search", queues.search, methods=["POST"], name="search"),
         Route(case, cases.case, name="case"),
         Route(f"{message}/html", cases.html_frame, name="html"),
+        Route(f"{message}/pictures", cases.with_pictures, methods=["POST"], name="pictures"),
         Route(f"{message}/original", cases.original, name="original"),
         Route(f"{message}/attachments/{{number:int}}", cases.attachment, name="attachment"),
         Route("/presence", presence.presences, name="presences"),
@@ -64,6 +65,10 @@ def _routes() -> list[Route | Mount]:
         Route("/quarantine", upkeep.quarantine, name="quarantine"),
         Route("/quarantine/retry", upkeep.retry, methods=["POST"], name="retry"),
         Route("/health", upkeep.health, name="health"),
+        Route("/overview", overview.overview, name="overview"),
+        Route("/overview/{table}.csv", overview.figures_csv, name="figures_csv"),
+        Route("/second-looks", overview.second_looks, name="second_looks"),
+        Route("/second-looks", overview.second_look, methods=["POST"], name="second_look"),
         Route("/keys", upkeep.keys, name="keys"),
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from review.access.rights import MAY
 from review.acting import sending_of
 from review.desk import Desk
 from review.web import words
@@ -64,8 +65,10 @@ def name_of(request: Request) -> str:
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
     """A page; everything in it is escaped unless a template says otherwise, and none does."""
+    person = getattr(request.state, "person", None)
     shared: dict[str, Any] = {
-        "person": getattr(request.state, "person", None),
+        "person": person,
+        "may": MAY[person.role] if person else frozenset(),
         "csrf": getattr(request.state, "csrf", ""),
         "tabs": words.TABS,
         "here": request.url.path,
@@ -77,7 +80,7 @@ def render(request: Request, template: str, status: int = 200, **values: object)
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
+        loader=FileSystemLoader([FOLDER / "templates", FOLDER.parent / "access" / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -85,6 +88,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         at=words.at,
+        day=words.day,
         state=lambda code: words.STATES.get(code, code),
         kind=lambda code: words.KINDS.get(code, code),
         action=lambda code: words.ACTIONS.get(code, code),

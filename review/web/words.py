@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import date, datetime, timedelta
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from triage.phrasing import in_words
+from triage.verdicts import Outgoing
 
 LONDON: Final = ZoneInfo("Europe/London")
 
@@ -107,6 +108,13 @@ ACTIONS: Final[Mapping[str, str]] = {
     "undo": "Undo",
 }
 
+_EFFECTS: Final[Mapping[str, str]] = {
+    "session.cancel": "cancel session",
+    "session.note": "put the reason on record for session",
+    "client.refer": "recommend the alternatives in place of session",
+    "guarantee.propose": "propose the Guarantee for session",
+}
+
 #: Said once it is done.
 DONE: Final[Mapping[str, str]] = {
     "approve": "Approved.",
@@ -144,21 +152,48 @@ def at(moment: datetime | None) -> str:
     return f"{local:%a} {local.day} {local:%b}, {local:%H:%M}"
 
 
+def day(when: date) -> str:
+    """A day, as in Tue 4 Nov 2025."""
+    return f"{when:%a} {when.day} {when:%b %Y}"
+
+
 def time_left(due: datetime | None, now: datetime) -> str:
     """How long is left until *due*, or how long ago it was, roughly."""
     if due is None:
         return "no deadline"
-    span = _span(abs(due - now))
-    return f"{span} left" if due >= now else f"overdue by {span}"
+    length = span(abs(due - now), least="minutes")
+    return f"{length} left" if due >= now else f"overdue by {length}"
 
 
-def _span(length: timedelta) -> str:
+def pressing(due: datetime | None, now: datetime) -> str:
+    """How a deadline is coloured: "over", "soon" within a day, else ""."""
+    if due is None:
+        return ""
+    if due < now:
+        return "over"
+    return "soon" if due - now < timedelta(hours=24) else ""
+
+
+def span(length: timedelta, *, least: Literal["seconds", "minutes"] = "seconds") -> str:
+    """A length of time, roughly."""
     minutes = int(length.total_seconds() // 60)
+    if minutes < 2 and least == "seconds":
+        return f"{int(length.total_seconds())} seconds"
     if minutes < 60:
         return f"{minutes} min"
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes // (24 * 60)} days"
+
+
+def leaving(item: Outgoing) -> str:
+    """What is to leave, as what an approval will do."""
+    if item.channel == "platform":
+        said = _EFFECTS.get(item.action, f"tell the platform {item.action} of session")
+        return f"{said} {item.session_id or ''}".strip()
+    whom = "the client" if item.action.startswith("client_") else "the therapist"
+    how = "send {}" if item.channel == "mail" else "put {} among the drafts"
+    return how.format(f"a letter to {whom}")
 
 
 def source_in_words(source: str) -> str:
