@@ -14,6 +14,7 @@ from email.parser import BytesParser
 
 from ingest import attachments, charset, html, transfer
 from ingest.limits import MAX_DEPTH, MAX_HTML_BYTES, MAX_PARTS, UnreadableEmailError
+from ingest.pictures import HtmlForm, brought_along
 from triage.records import Attachment
 
 _MAX_TEXT = 1_000_000  # characters of text that are read; nobody writes more to a support team
@@ -59,12 +60,13 @@ class _Piece:
     alternative: int  # the multipart/alternative it is in; 0 for none
 
 
-def html_source(message: Message) -> str:
-    """The first HTML part of *message* as it was sent, "" where there is none."""
-    for piece in _pieces(message, Body()):
-        if piece.kind == "html":
-            return _text_of(piece.part, Body())
-    return ""
+def html_form(message: Message) -> HtmlForm:
+    """The first HTML part of *message* as it was sent, with the pictures that came along."""
+    body = Body()
+    marked = [piece.part for piece in _pieces(message, body) if piece.kind == "html"]
+    if not marked:
+        return HtmlForm()
+    return HtmlForm(_text_of(marked[0], Body()), brought_along(body.contents))
 
 
 def read(message: Message) -> Body:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from ingest import charset
-from ingest.parsing import attachment_content, html_source
+from ingest.parsing import attachment_content, html_form
+from ingest.pictures import HtmlForm
 from ingest.workers import Workers, process_pool
 from triage.records import Attachment, RawMessage
 
@@ -38,6 +39,7 @@ _EXTENSIONS = {
 _MAX_NAME = 120  # bytes; file systems take 255, and a number may be added
 _MAX_EXTENSION = 16
 _MAX_TRIES = 1000
+_HTML_CPU_SECONDS = 5.0  # somebody waits for it; the usual takes a fiftieth
 
 
 def extract(raw: RawMessage, number: int) -> tuple[Attachment, bytes] | None:
@@ -50,22 +52,26 @@ def extract(raw: RawMessage, number: int) -> tuple[Attachment, bytes] | None:
         return workers.start([raw])()[0]
 
 
-def html_form(raw: RawMessage) -> str:
-    """The HTML that *raw* was sent with, unsanitised; "" where there is none or it cannot be had.
+def html_shown(raw: RawMessage, shown: Callable[[HtmlForm], str]) -> str | None:
+    """What *shown* makes of the HTML form of *raw*; None where that takes too much time or memory.
 
-    Taken apart as attachments are.
+    Taken apart as attachments are. *shown*, a function of a module's own, runs there as well: a
+    sanitiser has inputs that cost it minutes, too.
     """
     pool = partial(process_pool, 1, ("ingest.parsing",))
-    with Workers(_html_forms, _no_html, pool) as workers:
+    work = partial(_html_shown, shown)
+    with Workers(work, _not_shown, pool, cpu_seconds=_HTML_CPU_SECONDS) as workers:
         return workers.start([raw])()[0]
 
 
-def _html_forms(messages: Sequence[RawMessage]) -> list[str]:
-    return [html_source(raw) for raw in messages]
+def _html_shown(
+    shown: Callable[[HtmlForm], str], messages: Sequence[RawMessage]
+) -> list[str | None]:
+    return [shown(html_form(raw)) for raw in messages]
 
 
-def _no_html(_: RawMessage) -> str:
-    return ""
+def _not_shown(_: RawMessage) -> None:
+    return None
 
 
 def _extract(number: int, messages: Sequence[RawMessage]) -> list[tuple[Attachment, bytes] | None]:

@@ -95,10 +95,8 @@ def to_text(html: str) -> Rendered:
     with them of all that tells quoted and hidden words from others. Pictures within do not count.
     """
     html = lightened(html)
-    if len(html) > MAX_HTML_BYTES:
-        return Rendered(_stripped(html), defects=("html_too_large",))
-    if _depth(html) > MAX_HTML_DEPTH:
-        return Rendered(_stripped(html), defects=("html_too_deep",))
+    if beyond := beyond_limits(html):
+        return Rendered(_stripped(html), defects=(beyond,))
     from selectolax.lexbor import LexborHTMLParser
 
     body = LexborHTMLParser(html.replace("\0", "")).body
@@ -110,6 +108,13 @@ def to_text(html: str) -> Rendered:
     if _is_broken(html) and _swallows(html, rendered.text):
         rendered.defects = tuple(dict.fromkeys([*rendered.defects, "hidden_text"]))
     return rendered
+
+
+def beyond_limits(html: str) -> str:
+    """Which limit *html* is beyond, as a code of ``CAUSES``; "" where parsers take it in time."""
+    if len(html) > MAX_HTML_BYTES:
+        return "html_too_large"
+    return "html_too_deep" if _depth(html) > MAX_HTML_DEPTH else ""
 
 
 #: Of a file that stands in the HTML itself; the words are elsewhere.

@@ -32,6 +32,7 @@ from ingest import (
 from ingest.authentication import DnsLookup
 from ingest.headers import Headers
 from ingest.limits import CAUSES, Normalised, UnreadableEmailError, check_structure, normalised
+from ingest.pictures import HtmlForm
 from triage.records import Address, Attachment, Authentication, Email, RawMessage
 
 __all__ = ["CAUSES", "ParseOptions", "UnreadableEmailError", "attachment_content", "parse"]
@@ -95,12 +96,15 @@ def attachment_content(raw: RawMessage, number: int) -> tuple[Attachment, bytes]
         return None
 
 
-def html_source(raw: RawMessage) -> str:
-    """The HTML form of a message as it was sent, "" where it has none; never shown unsanitised."""
+def html_form(raw: RawMessage) -> HtmlForm:
+    """The HTML form of a message as it was sent, empty where it has none.
+
+    Never to be shown unsanitised.
+    """
     try:
-        return bodies.html_source(_tree(raw)[1])
+        return bodies.html_form(_tree(raw)[1])
     except Exception:  # noqa: BLE001 - as in ``parse``, and for the same reason
-        return ""
+        return HtmlForm()
 
 
 def _tree(raw: RawMessage) -> tuple[Normalised, Message]:

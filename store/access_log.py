@@ -21,6 +21,7 @@ from store.schema import AnyRow, clean, dump_json
 
 Looked = Literal[
     "list", "view", "search", "export", "attachment", "original", "overview", "access_log",
+    "pictures",
     "refused", "signed_in", "signed_out", "sign_in_refused",
 ]  # fmt: skip
 LOOKED: Final[tuple[Looked, ...]] = get_args(Looked)

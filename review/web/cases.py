@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -10,18 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from ingest.downloads import extract, html_form, safe_name
+from ingest.downloads import extract, html_shown, safe_name
 from review.web import words
 from review.web.office import name_of, office_of, render
 from review.web.presence import arrived
-from review.web.sanitised import FRAME_CSP, framed
+from review.web.sanitised import body_of, frame_policy, framed
 from review.web.showing import case_page
 from store import CaseStory, StoredMessage, Wanted
 from store.pages import place_of
 from triage.records import MessageKey, RawMessage
 
-#: The most bytes of HTML that are put into a frame.
-_MOST_HTML: Final = 512 * 1024
+_NOT_SHOWN: Final = (
+    "<p>This HTML takes too long to be made safe, and is not shown. Take the original instead.</p>"
+)
 
 
 def case(request: Request) -> Response:
@@ -57,11 +59,25 @@ def story_of(request: Request) -> CaseStory:
 
 def html_frame(request: Request) -> Response:
     """The HTML form of a message, sanitised, for a sandboxed frame; never a page of ours."""
-    source = html_form(_raw(request, _message(request)))
-    if len(source) > _MOST_HTML:
-        source = "<p>The HTML form is too long to be shown. Take the original instead.</p>"
-    headers = {"Content-Security-Policy": FRAME_CSP, "X-Frame-Options": "SAMEORIGIN"}
-    return HTMLResponse(framed(source), headers=headers)
+    return _frame(request, outside=False)
+
+
+def with_pictures(request: Request) -> Response:
+    """As ``html_frame``, with pictures from outside: somebody asked for them, which is on record.
+
+    Posted with the form's token, so that nothing but a click of theirs can ask.
+    """
+    return _frame(request, outside=True)
+
+
+def _frame(request: Request, *, outside: bool) -> Response:
+    raw = _raw(request, _message(request))
+    body = html_shown(raw, partial(body_of, outside=outside))
+    headers = {
+        "Content-Security-Policy": frame_policy(outside=outside),
+        "X-Frame-Options": "SAMEORIGIN",
+    }
+    return HTMLResponse(framed(body or _NOT_SHOWN, outside=outside), headers=headers)
 
 
 def attachment(request: Request) -> Response:
