@@ -36,6 +36,7 @@ from review.desk import (
 )
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
+from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
 from review.signing_in import sign_in
 from review.users import users_app
@@ -61,6 +62,8 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(users_app, name="users")
+app.add_typer(audit_app, name="audit")
+app.add_typer(database_app, name="database")
 app.command()(deliver)
 app.command()(show)
 app.command()(attachment)
@@ -69,6 +72,8 @@ app.command()(review)
 app.command("sign-in")(sign_in)
 app.command()(health)
 app.command()(check)
+app.command()(backup)
+app.command()(restore)
 
 
 def command_line(engine: Engine) -> None:

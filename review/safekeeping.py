@@ -1,0 +1,93 @@
+"""Keeping what is stored safe: backups and the way back, seals looked at, roles of PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from review.desk import AsJson, Desk, console, print_json, store_of
+from review.typed import login
+
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+database_app = typer.Typer(help="The database itself.", no_args_is_help=True)
+
+
+@audit_app.command("verify")
+def audit_verify(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Look at every seal of the audit trail and of the access log; 1 where one is broken."""
+    desk: Desk = context.obj
+    with store_of(desk.settings()) as store:
+        broken = {
+            "audit": store.first_broken_audit_row(),
+            "access_log": store.access_log.first_broken(),
+        }
+    if as_json:
+        print_json({name: {"broken_at": row} for name, row in broken.items()})
+    else:
+        for name, row in broken.items():
+            said = "whole" if row is None else f"broken from row {row} on"
+            console().print(f"{name.replace('_', ' ')}: {said}")
+    if any(row is not None for row in broken.values()):
+        raise typer.Exit(1)
+
+
+@database_app.command("grant")
+def database_grant(
+    context: typer.Context,
+    role: Annotated[str, typer.Argument(help="A role of the server that owns no table.")],
+) -> None:
+    """Let a PostgreSQL role do the daily work; the audit trail it can only add to.
+
+    Run it as the tables' owner, and again after each new version.
+    """
+    from store.roles import grant
+
+    desk: Desk = context.obj
+    grant(desk.settings().database_url, role)
+    console().print(f"granted; now let the program connect as {role}")
+
+
+def backup(
+    context: typer.Context,
+    to: Annotated[Path, typer.Option(help="A folder for the copy and its manifest.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the database as it is now, while others go on working; the copy is looked at."""
+    from store.backups import back_up
+
+    desk: Desk = context.obj
+    path, manifest = back_up(desk.settings().database_url, to, datetime.now(UTC))
+    if as_json:
+        print_json({"path": str(path), **asdict(manifest)})
+    else:
+        size = f"{manifest.size / 1e6:.1f} MB"
+        held = f"{manifest.messages} messages, {manifest.cases} cases"
+        console().print(f"{path}: {held}, {manifest.audit_rows} rows of audit, {size}")
+    if manifest.audit_broken_at is not None:
+        typer.echo(f"fit-triage: audit broken from row {manifest.audit_broken_at} on", err=True)
+        raise typer.Exit(1)
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="As `backup` wrote it, its manifest beside it.")],
+    by: Annotated[str, typer.Option(help="Who restores; your login name if left out.")] = "",
+) -> None:
+    """Bring a backup back into the configured database, which must hold nothing yet."""
+    from store.backups import restore as bring_back
+
+    desk: Desk = context.obj
+    url = desk.settings().database_url
+    restored = bring_back(file, url, by or login(), datetime.now(UTC))
+    held = restored.manifest
+    say = console().print
+    say(f"restored as of {held.made_at}: {held.messages} messages, {held.cases} cases")
+    say("What came since is fetched again by the next run, as far as the mailbox still holds it.")
+    say("What people decided since is lost: look at the platform, and at who was written to.")
+    if restored.uncertain:
+        say(f"{restored.uncertain} mails may have left since: `fit-triage outbox list`")
