@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from review import due as pressing
+from review.bulk import ACTIONS as BULK
 from review.desk import UsageProblemError, one_of
 from review.terminal import MISSING
 from review.web import words
 from review.web.office import Office, office_of, render
+from review.web.presence import in_queues
 from store import CaseRow, Place, Wanted
 from triage.deadlines import OfficeHours, Step
 from triage.labels import BLOCKERS, STATES
@@ -90,6 +92,8 @@ def _page(request: Request, asked: Mapping[str, str], searched: str) -> Response
         later=bool(after),
         options=_options(),
         remarks=_remarks(office, now),
+        present=in_queues(request),
+        bulk_actions=BULK,
     )
 
 
@@ -128,7 +132,7 @@ def _line(
         session_id=row.session_id,
         due=decision.deadline,
         left=words.time_left(decision.deadline, now),
-        pressing=_pressing(decision.deadline, now),
+        pressing=words.pressing(decision.deadline, now),
         level=level,
         missing=tuple(MISSING.get(code, code) for code in decision.blockers),
         safeguarding=decision.safeguarding,
@@ -147,14 +151,6 @@ def client_name(row: CaseRow, directory: Directory) -> str:
     return (
         f"{found.first_name} {found.last_name}".strip() if found else row.request.client_ref or ""
     )
-
-
-def _pressing(due: datetime | None, now: datetime) -> str:
-    if due is None:
-        return ""
-    if due < now:
-        return "over"
-    return "soon" if due - now < timedelta(hours=24) else ""
 
 
 def _remarks(office: Office, now: datetime) -> list[str]:

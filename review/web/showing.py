@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ingest.defects import DEFECTS, DOUBTS
 from review.acting import Deeds, deeds
-from review.case_printing import leaving_lines, outbox_lines, verdict_line
+from review.case_printing import outbox_lines, verdict_line
 from review.web import words
 from review.web.checklist import Check, checklist
 from review.web.evidence import Piece, pieces
@@ -83,6 +83,7 @@ def case_page(office: Office, story: CaseStory) -> dict[str, Any]:
         "row": row,
         "decision": decision,
         "left": words.time_left(decision.deadline, now),
+        "pressing": words.pressing(decision.deadline, now),
         "therapist": therapist_name(row, directory),
         "client": client_name(row, directory),
         "facts": _facts(story, directory),
@@ -94,7 +95,7 @@ def case_page(office: Office, story: CaseStory) -> dict[str, Any]:
         "outbox": outbox_lines(done.outbox),
         "allowed": done.allowed,
         "can_undo": _can_undo(done),
-        "approval": _approval(done),
+        "approval": _approval(done, office.sending.undo),
         "passable": [code for code in decision.blockers if GATE[code].passable],
         "stranger": bool(UNKNOWN_TO_US & set(decision.blockers)),
         "gate": GATE,
@@ -266,14 +267,14 @@ def _can_undo(done: Deeds) -> bool:
     return bool(done.verdicts) and done.verdicts[-1].verdict.action != "undo"
 
 
-def _approval(done: Deeds) -> dict[str, Any]:
+def _approval(done: Deeds, undo: timedelta) -> dict[str, Any]:
     trial = done.approval
     return {
         "refused": trial.refused,
-        "lines": leaving_lines(trial.outgoing),
+        "lines": [words.leaving(item) for item in trial.outgoing],
         "remarks": trial.remarks,
         "letters": [_draft(item) for item in trial.outgoing if item.channel != "platform"],
-        "at": trial.outgoing[0].not_before if trial.outgoing else None,
+        "undo": words.span(undo) if trial.outgoing else "",
     }
 
 
