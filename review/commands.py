@@ -34,11 +34,13 @@ from review.desk import (
     print_json,
     store_of,
 )
+from review.metrics import metrics
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
 from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
 from review.signing_in import sign_in
+from review.split_commands import merge, sentences, split
 from review.users import users_app
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
@@ -56,6 +58,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print values, and our values are people's mail
 )
+for command in (sentences, split, merge):
+    case_app.command()(command)
 app.add_typer(case_app, name="case")
 app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
@@ -72,6 +76,7 @@ app.command()(review)
 app.command("sign-in")(sign_in)
 app.command()(health)
 app.command()(check)
+app.command()(metrics)
 app.command()(backup)
 app.command()(restore)
 

@@ -1,0 +1,153 @@
+"""What monitoring reads: the figures of ``health`` as Prometheus has them, and nothing else.
+
+Names and labels hold states, queues and versions, never a word or address of anybody. A figure
+that is not known is left out; that the database could not be asked is a figure itself
+(``fit_triage_up``), so that an alert on it fires where everything else falls silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from review.desk import Desk, UsageProblemError, store_of
+from review.health import health_of, lost_unconfirmed
+from settings import Settings
+from store import StoreError
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily, Metric
+    from prometheus_client.registry import CollectorRegistry
+
+#: Moments of the report, by metric: when it was, in seconds since 1970.
+_MOMENTS = {
+    "last_success_at": ("last_success", "When a run last succeeded"),
+    "oldest_open_at": ("oldest_open_case", "When the case that waits longest was opened"),
+    "outbox_overdue_since": ("outbox_oldest_due", "Since when something is due to leave"),
+    "registry_imported_at": ("registry_imported", "When the booking registry was last imported"),
+    "sessions_imported_at": ("sessions_imported", "As of when sessions are known"),
+}
+_COUNTS = {
+    "messages": ("messages", "Messages stored"),
+    "quarantined": ("quarantined", "Messages that could not be read"),
+}
+_BY = {
+    "backlog_by_queue": ("open_cases", "Cases that wait for a person", "queue"),
+    "outbox": ("outbox", "What leaves the system", "state"),
+    "unconfirmed": ("therapists_unconfirmed", "Therapists with sessions left unconfirmed", "level"),
+}
+
+
+def metrics(
+    context: typer.Context,
+    to: Annotated[
+        Path | None, typer.Option(help="A .prom file for node_exporter; replaced as a whole.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve them here, on this machine alone.")
+    ] = None,
+) -> None:
+    """Figures for Prometheus: printed, written to a file, or served until Ctrl-C."""
+    from prometheus_client import generate_latest, write_to_textfile
+
+    desk: Desk = context.obj
+    if to is not None and port is not None:
+        raise UsageProblemError("give --to or --port, not both")
+    registry = registry_of(desk.settings(), lambda: datetime.now(UTC))
+    if port is not None:
+        _serve(registry, port)
+    elif to is not None:
+        if to.suffix != ".prom" or not to.parent.is_dir():
+            raise UsageProblemError(f"{to}: node_exporter reads files named *.prom in its folder")
+        write_to_textfile(str(to), registry)
+    else:
+        typer.echo(generate_latest(registry).decode(), nl=False)
+
+
+def registry_of(settings: Settings, clock: Callable[[], datetime]) -> CollectorRegistry:
+    """A registry that looks anew each time it is asked."""
+    from prometheus_client.registry import CollectorRegistry
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(settings, clock))
+    return registry
+
+
+class _Collector:
+    """Asks the database at every look; the model is looked at once, for that takes a second."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings, self._clock = settings, clock
+        self._model: tuple[str, str] | None = None
+
+    def describe(self) -> list[Metric]:
+        """Nothing in advance: it depends on what there is."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            report = self._report()
+        except StoreError:
+            yield _gauge("up", "Whether the database could be asked", 0)
+            return
+        yield _gauge("up", "Whether the database could be asked", 1)
+        yield from _figures(report)
+
+    def _report(self) -> dict[str, Any]:
+        from review.health import model_in_use
+
+        now = self._clock()
+        self._model = self._model or model_in_use(self._settings)
+        with store_of(self._settings) as store:
+            report = health_of(store.counts(), self._settings, now, model=self._model)
+            found = store.unconfirmed(now - self._settings.limits().window, now)
+            report["unconfirmed"] = lost_unconfirmed(found, self._settings)
+        return report
+
+
+def _figures(report: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _gauge("healthy", "Whether nothing needs a person", int(report["healthy"]))
+    yield _gauge("issues", "What needs a person; `fit-triage health` names it", len(report["issues"]))
+    for name, (metric, said) in _COUNTS.items():
+        yield _gauge(metric, said, report[name])
+    for name, (metric, said) in _MOMENTS.items():
+        if report[name]:
+            moment = datetime.fromisoformat(report[name]).timestamp()
+            yield _gauge(f"{metric}_timestamp_seconds", said, moment)
+    for name, (metric, said, label) in _BY.items():
+        yield _gauge(metric, said, report[name], label)
+    if report["last_run"]:
+        counts = {n: c for n, c in report["last_run"].items() if n not in ("run_id", "status")}
+        yield _gauge("last_run_messages", "What became of the last run's messages", counts, "fate")
+    yield _gauge("model", "The model in use", {report["model"]: 1}, "version")
+    yield _gauge("schema", "The database's schema", {report["schema"]: 1}, "version")
+
+
+def _gauge(
+    name: str, said: str, value: float | Mapping[str, float], label: str = ""
+) -> GaugeMetricFamily:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(f"fit_triage_{name}", said, labels=[label] if label else None)
+    values = value if isinstance(value, Mapping) else {"": value}
+    for one, figure in values.items():
+        family.add_metric([one] if label else [], float(figure))
+    return family
+
+
+def _serve(registry: CollectorRegistry, port: int) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, "127.0.0.1", registry)
+    except OSError as error:
+        raise UsageProblemError(f"port {port} cannot be used: {error.strerror}") from None
+    typer.echo(f"http://127.0.0.1:{port}/metrics")
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        server.shutdown()
