@@ -15,9 +15,10 @@ from store import (
     Store,
     StoredVerdict,
 )
+from store.joining import HELD
 from triage.effects import Sending
 from triage.gate import Refused
-from triage.records import OpenCase
+from triage.records import Decision, OpenCase
 from triage.verdicts import Outgoing, Verdict
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Acted:
     remarks: tuple[str, ...] = ()
     sent_before: tuple[str, ...] = ()
     refused: Refused | None = None
+    cases: tuple[int, ...] = ()  # that a split opened, or that the case went into
 
 
 def sending_of(settings: Settings) -> Sending:
@@ -64,7 +66,16 @@ def take_up(story: CaseStory) -> InHand:
         message_ids=row.message_ids,
         asks=tuple((message.id, 0) for message in story.messages),  # one of each mail
     )
-    return InHand(case, story.messages[-1].email, row.decision, story.decisions[-1].id)
+    return InHand(
+        case, story.messages[-1].email, row.decision, story.decisions[-1].id, before_held(story)
+    )
+
+
+def before_held(story: CaseStory) -> Decision | None:
+    """How the case stood before a later mail held up what was to leave, None where none did."""
+    if story.decisions[-1].reader_version != HELD:
+        return None
+    return next(one.decision for one in reversed(story.decisions) if one.reader_version != HELD)
 
 
 def rehearse(
@@ -99,7 +110,7 @@ def deeds(store: Store, story: CaseStory, rules: Rules, sending: Sending) -> Dee
         tuple(store.verdicts(case_id=case_id, include_undone=True)),
         tuple(store.outbox(case_id=case_id)),
         rehearse(store, story, trial, rules, sending),
-        allowed(story.case.decision.state),
+        allowed(story.case.decision.state, held=before_held(story) is not None),
     )
 
 

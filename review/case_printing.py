@@ -25,6 +25,7 @@ _LETTERS: Final = {
 }
 _OUTBOX: Final = {
     "waiting": "waiting",
+    "held": "HELD: a later mail speaks against it",
     "sending": "on its way",
     "sent": "has left",
     "dead": "FAILED: see `fit-triage outbox`",
@@ -152,6 +153,7 @@ def acted_json(case: int, acted: Acted) -> dict[str, Any]:
         "sent_before": list(acted.sent_before),
         "remarks": list(acted.remarks),
         "refused": _refused_json(acted.refused),
+        "cases": list(acted.cases),
     }
 
 

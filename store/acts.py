@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from store import leases, outbox, verdicts
+from store import leases, outbox, splitting, verdicts
 from store.database import Database
 from store.outbox import OutboxRow, Sending
+from store.splitting import Split
 from store.verdicts import Change, StoredVerdict, Undone
 from store.writing import Turn
 from triage.labels import State
 from triage.records import CaseFacts, Decision, Request
+from triage.regrouping import Regrouped, Told
 from triage.verdicts import Channel, Outgoing, Verdict
 
 
@@ -61,7 +63,70 @@ class Acts:
 
         """
         with self._database.writing() as connection:
+            last = verdicts.last_of(connection, case_id)
+            if last is not None and last.action in splitting.REGROUPING:
+                return splitting.undo(connection, last, by, now, version)
             return verdicts.undo(connection, case_id, by, now, version)
+
+    def told(self, case_id: int) -> Told | None:
+        """A case with every ask that its mails made, to be told again; None where there is none."""
+        with self._database.reading() as connection:
+            return splitting.told(connection, case_id)
+
+    def repeated(self, verdict: Verdict, version: int) -> Split | None:
+        """What this very split or merge led to before; None where *version* is the case's still.
+
+        Raises:
+            ConflictError: Somebody, or a new mail, changed the case since.
+
+        """
+        with self._database.reading() as connection:
+            return splitting.repeated(connection, verdict, version)
+
+    def split(
+        self,
+        verdict: Verdict,
+        made: Regrouped,
+        *,
+        version: int,
+        reader_version: str,
+        now: datetime,
+    ) -> Split:
+        """Store that a mail of the case holds another ask, and the cases that come of it.
+
+        Raises:
+            ConflictError: The case is no longer at *version*.
+
+        """
+        with self._database.writing() as connection:
+            return splitting.split(
+                connection, verdict, made, reader_version, version=version, now=now
+            )
+
+    def merge(
+        self, verdict: Verdict, made: Regrouped, *, versions: tuple[int, int], now: datetime
+    ) -> Split:
+        """Store that the case of *verdict* is the same ask as another, and went into it.
+
+        *versions* are those of the case that goes and of the one that stays.
+
+        Raises:
+            ConflictError: One of the cases is no longer at its version.
+            RefusedError: A mail holds up what is still to leave.
+
+        """
+        with self._database.writing() as connection:
+            return splitting.merge(connection, verdict, made, versions=versions, now=now)
+
+    def has_begun(self, case_id: int, now: datetime) -> bool:
+        """Whether what a case asks for has begun to leave for the platform."""
+        with self._database.reading() as connection:
+            return splitting.settled(connection, case_id, now)
+
+    def merged_into(self, case_id: int) -> int | None:
+        """The case that this one went into, None where it is a case of its own."""
+        with self._database.reading() as connection:
+            return splitting.merged_into(connection, case_id)
 
     def attachment_taken(
         self, message_id: int, number: int, *, case_id: int | None, by: str, now: datetime

@@ -195,7 +195,10 @@ def case_story(connection: Connection, case_id: int) -> CaseStory | None:
         select(decisions).where(decisions.c.case_id == case_id).order_by(decisions.c.id)
     ).all()
     ids = {row.message_id for row in history if row.message_id is not None}
-    order = {n: i for i, (n, _) in enumerate(asks_of(history[-1].request, sorted(ids)))}
+    # The last decision of all may be one that was taken back, with mails that went again.
+    standing = connection.scalar(select(cases.c.decision_id).where(cases.c.id == case_id))
+    latest = next(row.request for row in history if row.id == standing)
+    order = {n: i for i, (n, _) in enumerate(asks_of(latest, sorted(ids)))}
     mail = sorted(
         connection.execute(select(messages).where(messages.c.id.in_(order))),
         key=lambda row: order[row.id],

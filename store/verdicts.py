@@ -12,9 +12,11 @@ from sqlalchemy import Connection, insert, select, update
 
 from store.database import insert_new
 from store.errors import ConflictError, RefusedError
-from store.joining import CLOSED
-from store.outbox import enqueue, take_back
+from store.holding import before_held, is_held, release, take_back_held, times_held
+from store.joining import CLOSED, standing_of
+from store.outbox import enqueue, outbox_rows, take_back
 from store.outgoing_schema import corrections, marks, verdicts
+from store.rows import AT_ONCE
 from store.schema import AnyRow, cases, decisions, dump_json
 from store.values import decision_json, facts_json, request_from, request_json
 from store.writing import Turn
@@ -25,8 +27,13 @@ from triage.verdicts import Correction, Outgoing, Verdict
 #: What an undo brings back; a case's history (versions, decisions, audit) only ever grows.
 _RESTORED: Final = (
     "queue", "state", "open", "blockers", "kind", "session_id", "therapist_id", "client_id",
-    "safeguarding", "priority", "deadline", "guarantee", "decision_id",
+    "safeguarding", "priority", "deadline", "guarantee", "decision_id", "confidence",
 )  # fmt: skip
+#: After these there is nothing to take back.
+_FINAL: Final = {
+    "undo": "has taken the last step back already",
+    "release": "has released it: it is leaving",
+}
 #: How much of a request's row tells which asks of which mails it was merged from.
 _CONVERSATION: Final = ("asks", "said")
 
@@ -87,6 +94,7 @@ def act(
     _change_case(connection, case, seen, change, decided, now)
     _mark(connection, verdict, case, decided)
     enqueue(connection, outgoing, number, case.id, now)
+    released = release(connection, case.id, now) if verdict.action == "release" else []
     turn.tell(
         verdict.action,
         case.id,
@@ -96,7 +104,7 @@ def act(
         state=_state(change),
         corrected=sorted(item.field for item in verdict.corrections),
         overrides=list(verdict.overrides),
-        outgoing=[item.key for item in outgoing],
+        outgoing=[*(item.key for item in outgoing), *released],
     )
     turn.end()
     return version + 1
@@ -110,29 +118,65 @@ def undo(
     case = _case(connection, case_id)
     if version not in (None, case.version):
         raise _conflict(connection, case)
-    last = connection.execute(
-        select(verdicts).where(verdicts.c.case_id == case_id).order_by(verdicts.c.id.desc())
-    ).first()
+    last = last_of(connection, case_id)
     if last is None:
         raise RefusedError(f"nobody has decided anything about case {case_id}")
-    if last.action == "undo":
-        raise RefusedError(f"case {case_id}: {last.by} has taken the last step back already")
-    taken = take_back(connection, last.id, now)
-    # A mail that came since was decided on as the case stood then; that must not be lost.
-    restored = case.version == last.new_version
+    held = is_held(connection, case.decision_id)
+    if last.action in _FINAL and not held:
+        raise RefusedError(f"case {case_id}: {last.by} {_FINAL[last.action]}")
+    if held:
+        last, taken, restored = _stop_held(connection, case, now)
+    else:
+        taken = take_back(connection, last.id, now)
+        # A mail that came since was decided on as the case stood then; that must not be lost.
+        restored = case.version == last.new_version
     again = Verdict(case_id, "undo", by, now, details={"undoes": last.id})
     number = _add(connection, again, case, _key(again, case.version), None)
-    values = {name: last.before[name] for name in _RESTORED} if restored else {}
-    if values.get("deadline"):
-        values["deadline"] = datetime.fromisoformat(values["deadline"])
+    values = before_held(connection, case_id) if held else {}
+    if restored:
+        due = last.before["deadline"]
+        kept = [name for name in _RESTORED if name in last.before]  # older verdicts kept less
+        values = {name: last.before[name] for name in kept}
+        values["deadline"] = datetime.fromisoformat(due) if due else None
+    if restored and not held:
+        _put_marks(connection, case_id, last.before["marks"])
     raised = {"version": case.version + 1, "changed_at": now}
     connection.execute(update(cases).where(cases.c.id == case_id).values(**values, **raised))
-    if restored:
-        _put_marks(connection, case_id, last.before["marks"])
-    connection.execute(update(verdicts).where(verdicts.c.id == last.id).values(undone_at=now))
+    if not held:
+        connection.execute(update(verdicts).where(verdicts.c.id == last.id).values(undone_at=now))
     turn.tell("undo", case_id, verdict_id=number, undoes=last.id, taken_back=taken)
     turn.end()
     return Undone(case.version + 1, last.action, tuple(taken), restored)
+
+
+def _stop_held(
+    connection: Connection, case: AnyRow, now: datetime
+) -> tuple[AnyRow, list[str], bool]:
+    """Take back all that a mail holds up: since which verdict, what, and if all is as before it."""
+    rows = take_back_held(connection, case.id, now)
+    if not rows:
+        raise RefusedError("too late to undo: nothing that was held is still here")
+    putting = {row.verdict_id for row in rows}
+    whole = all(
+        row.state == "taken_back"
+        for number in putting
+        for row in outbox_rows(connection, verdict_id=number)
+    )
+    given = select(verdicts).where(verdicts.c.case_id == case.id, verdicts.c.id >= min(putting))
+    first, *later = connection.execute(given.order_by(verdicts.c.id)).all()
+    holds = times_held(connection, case.id, first.new_decision_id or first.decision_id)
+    no_mail_since = case.version == first.new_version + len(later) + holds
+    alone = all(one.id in putting or one.action == "assign" for one in later)
+    if whole:
+        undone = update(verdicts).where(verdicts.c.id.in_(putting))
+        connection.execute(undone.values(undone_at=now))
+    return first, [row.key for row in rows], whole and no_mail_since and alone
+
+
+def last_of(connection: Connection, case_id: int) -> AnyRow | None:
+    """The row of the last verdict about a case, taken back or not."""
+    query = select(verdicts).where(verdicts.c.case_id == case_id)
+    return connection.execute(query.order_by(verdicts.c.id.desc())).first()
 
 
 def stored_verdicts(
@@ -177,8 +221,10 @@ def _stored(row: AnyRow, corrected: Iterable[Correction]) -> StoredVerdict:
 
 def _corrections(connection: Connection, wanted: set[int]) -> dict[int, list[Correction]]:
     found: dict[int, list[Correction]] = {}
-    for row in connection.execute(select(corrections).order_by(corrections.c.verdict_id)):
-        if row.verdict_id in wanted:
+    numbers = sorted(wanted)
+    for start in range(0, len(numbers), AT_ONCE):
+        some = corrections.c.verdict_id.in_(numbers[start : start + AT_ONCE])
+        for row in connection.execute(select(corrections).where(some)):
             item = Correction(row.field, row.before["value"], row.after["value"])
             found.setdefault(row.verdict_id, []).append(item)
     return found
@@ -305,18 +351,11 @@ def _change_case(
     if decided is not None:
         values["decision_id"] = decided
     if decision := change.decision:
-        values |= {
-            "queue": decision.queue,
-            "blockers": f";{';'.join(decision.blockers)};",
-            "safeguarding": decision.safeguarding,
-            "priority": decision.priority,
-            "deadline": decision.deadline,
-            "guarantee": decision.guarantee,
-        }
+        values |= standing_of(decision)
     if state := _state(change):
         values |= {"state": state, "open": state not in CLOSED}
     if change.request is not None:
-        values["kind"] = change.request.kind
+        values |= {"kind": change.request.kind, "confidence": change.request.confidence}
     if facts := change.facts:
         told = facts_json(facts)
         values |= {name: told[name] for name in ("session_id", "therapist_id", "client_id")}

@@ -16,17 +16,29 @@ class Turn:
     """The right to write, from here to the end of the transaction; call ``end`` before it."""
 
     def __init__(self, connection: Connection, actor: str, now: datetime) -> None:
-        self._connection, self._actor, self._now = connection, actor, now
+        self._connection, self._actor, self.now = connection, actor, now
         self._ledger = take_turn(connection)
 
-    def decide(self, decision: Mapping[str, object]) -> int:
-        """Store a decision that no mail brought; its number. *decision* is the rest of its row."""
-        self._ledger.decision_id += 1
-        number = self._ledger.decision_id
+    def decide(self, decision: Mapping[str, object], number: int | None = None) -> int:
+        """Store a decision that no mail brought; its number, which may have been given before.
+
+        *decision* is the rest of its row.
+        """
+        number = number or self.number_decision()
         # Without a message: mail may speak again of what a mail closed, never of what a person did.
-        row = {"id": number, "message_id": None, "decided_at": self._now, **decision}
+        row = {"id": number, "message_id": None, "decided_at": self.now, **decision}
         self._connection.execute(insert(decisions), row)
         return number
+
+    def number_decision(self) -> int:
+        """The number of a decision that ``decide`` is to store."""
+        self._ledger.decision_id += 1
+        return self._ledger.decision_id
+
+    def number_case(self) -> int:
+        """The number of a case that is to be opened."""
+        self._ledger.case_id += 1
+        return self._ledger.case_id
 
     def tell(
         self, event: str, case_id: int | None, message_id: int | None = None, **detail: object
@@ -34,7 +46,7 @@ class Turn:
         """Add to the audit trail; *detail* is codes, ids and counts only."""
         self._ledger.audit_id += 1
         happened = AuditEvent(
-            self._ledger.audit_id, self._now, self._actor, event, case_id, message_id, detail
+            self._ledger.audit_id, self.now, self._actor, event, case_id, message_id, detail
         )
         row = sealed_row(self._ledger.audit_hash, happened)
         self._ledger.audit_hash = str(row["hash"])
@@ -44,6 +56,9 @@ class Turn:
         turn = self._ledger
         self._connection.execute(
             update(ledger).values(
-                decision_id=turn.decision_id, audit_id=turn.audit_id, audit_hash=turn.audit_hash
+                case_id=turn.case_id,
+                decision_id=turn.decision_id,
+                audit_id=turn.audit_id,
+                audit_hash=turn.audit_hash,
             )
         )

@@ -29,6 +29,7 @@ from triage.leaving import (
 )
 from triage.records import Directory, Request
 from triage.replies import draft_reply
+from triage.splitting import went_into
 from triage.step import Carried, InHand, Step, closed, refuse
 from triage.verdicts import Action, Verdict
 
@@ -64,6 +65,14 @@ _EVERYTHING: Final = frozenset(GATE)
 _DANGER: Final = frozenset({"urgent_risk"})
 _NOTHING: Final[frozenset[str]] = frozenset()
 
+#: What may be done while a later mail holds up what was to leave; besides taking it back.
+_WHILE_HELD: Final[tuple[Action, ...]] = ("release", "assign")
+_HELD: Final = Refused(
+    "held",
+    "a later mail stopped what was to leave: first say what becomes of that",
+    ("release, with a written reason", "undo"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -90,6 +99,8 @@ def carry_out(
     if refused:
         return Carried(refused=refused)
     move = MOVES[verdict.action]
+    if hand.held and verdict.action not in _WHILE_HELD:
+        return Carried(refused=_HELD)
     if hand.case.state not in move.states:
         return Carried(refused=_not_in_this_state(hand, verdict.action))
     try:
@@ -106,9 +117,12 @@ def carry_out(
     return move.does(Step(hand, verdict, directory, rules, sending, request, facts, fresh))
 
 
-def allowed(state: State) -> tuple[Action, ...]:
+def allowed(state: State, *, held: bool = False) -> tuple[Action, ...]:
     """The actions that a case in *state* may see, whatever may then hold them up."""
-    return (*(name for name, move in MOVES.items() if state in move.states), "undo")
+    if held:
+        return (*_WHILE_HELD, "undo")
+    found = (name for name, move in MOVES.items() if state in move.states)
+    return (*(name for name in found if name != "release"), "undo")
 
 
 def preview(
@@ -128,6 +142,9 @@ def _holding(move: Move, hand: InHand, request: Request) -> frozenset[str]:
 
 
 def _about_the_verdict(hand: InHand, verdict: Verdict) -> Refused | None:
+    if home := went_into(hand.case.request):
+        why = f"it went into case {home}"
+        return Refused("part_of", why, (f"look at case {home}", "undo, in that case"))
     if verdict.action not in MOVES:
         return Refused("undo", "taking a step back is done where it is stored", ())
     if not verdict.by.strip() or "@" in verdict.by:
@@ -212,6 +229,23 @@ def _assign(step: Step) -> Carried:
     return Carried()
 
 
+def _elsewhere(step: Step) -> Carried:
+    """Of more than this one case: see ``regrouping``."""
+    why = f"to {step.verdict.action} cases takes all of them into account"
+    return refuse(step.verdict.action, why)
+
+
+def _release(step: Step) -> Carried:
+    """Let what a later mail stopped leave after all; the case is again as it was before."""
+    before = step.hand.held
+    if before is None:
+        return refuse("held", "nothing of this case is held", *allowed(step.hand.case.state))
+    if not step.verdict.reason.strip():
+        return refuse("held", "a mail came that speaks against it: say why it goes all the same")
+    said = f"Released by {step.verdict.by}. {step.verdict.reason}"
+    return Carried(before.state, None, replace(before, reasons=(*before.reasons, said)))
+
+
 #: Actions by the states they may be taken from, the blockers that hold them up, and what they do.
 MOVES: Final[Mapping[Action, Move]] = {
     "approve": Move(OPEN, _EVERYTHING, approve),
@@ -226,4 +260,7 @@ MOVES: Final[Mapping[Action, Move]] = {
     "snooze": Move(OPEN, _DANGER, _snooze),
     "assign": Move(OPEN, _NOTHING, _assign),
     "confirm_guarantee": Move(frozenset({"ready", "done"}), _DANGER, confirm_guarantee),
+    "release": Move(OPEN, _NOTHING, _release),
+    "split": Move(OPEN, _NOTHING, _elsewhere),
+    "merge": Move(OPEN | {"done"}, _NOTHING, _elsewhere),
 }

@@ -102,6 +102,28 @@ def with_session(
     return found[0] if len(found) == 1 else None
 
 
+def may_mean(
+    case: OpenCase, email: Email, request: Request, sender_ids: Collection[str], client: str
+) -> bool:
+    """Whether a mail may speak of *case*; wider than ``which``, for what is only stopped by it.
+
+    Its session's number or its thread will do, whoever writes. Of its own side, and of the client
+    (whose address is *client*), so will the client's name, or nothing at all where the mail takes
+    something back or speaks of danger: "please leave it after all" names nobody.
+    """
+    if _same_session(case, request):
+        return True
+    if _another_matter(case, request) and request.risk != "urgent":
+        return False
+    if _same_thread(case, email):
+        return True
+    side = email.authentication.passed and _same_side(case, email, sender_ids)
+    by_client = bool(client) and email.sender.email.casefold() == client.casefold()
+    pressing = request.kind == "withdrawal" or request.risk == "urgent"
+    unnamed = not request.session_ids and not _named(request)
+    return (side or by_client) and (_same_client(case, request) or (pressing and unnamed))
+
+
 def concerns(one: OpenCase, other: OpenCase) -> bool:
     """Whether two cases of one side share a thread, a session or a client's name."""
     threads = {*one.message_ids, *one.answers} & {*other.message_ids, *other.answers}
@@ -142,7 +164,7 @@ def _named(request: Request) -> str:
 
 def _same_client(case: OpenCase, request: Request) -> bool:
     mine, theirs = _named(request), _named(case.request)
-    return bool(mine and theirs) and _alike(mine, theirs) >= _SAME_NAME
+    return bool(mine and theirs) and alike(mine, theirs)
 
 
 def _another_matter(case: OpenCase, request: Request) -> bool:
@@ -152,6 +174,11 @@ def _another_matter(case: OpenCase, request: Request) -> bool:
         return True  # the same session was looked for before
     named = bool(_named(request) and _named(case.request))
     return named and not _same_client(case, request)
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two written names may well be one person's."""
+    return _alike(one, other) >= _SAME_NAME
 
 
 def _alike(one: str, other: str) -> float:

@@ -8,7 +8,7 @@ mail, so that the outcome is that of mails arriving in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -36,6 +36,7 @@ from triage.records import (
     Said,
 )
 from triage.replies import Wording, draft_reply
+from triage.splitting import bonds_of, joined_by_word
 from triage.threads import ENDED, continued, in_order_of_writing, opened
 
 
@@ -224,7 +225,9 @@ def _told_again(
     """The outcome of all mails of the cases *around* and this one, told in order."""
     arriving = [Said(email, ask, (ARRIVING, number)) for number, ask in enumerate(asks)]
     spoken = [(case, mark) for case in around for mark in marks_of(case.request)]
-    told = _retold([*memory.said(around), *arriving], spoken, memory.directory, rules)
+    told = _retold(
+        [*memory.said(around), *arriving], spoken, bonds_of(around), memory.directory, rules
+    )
     homes = {place: case.case_id for case in around for place in case.asks}
     kept: dict[int, _Told] = {}
     outcomes = []
@@ -243,24 +246,73 @@ def _told_again(
     return sorted(outcomes, key=lambda o: (o.ask == NO_ASK, o.ask))
 
 
-def _retold(
-    said: Iterable[Said],
+def tell_as_one(
+    said: Sequence[Said],
     spoken: Iterable[tuple[OpenCase, Finding]],
     directory: Directory,
     rules: Rules,
+) -> tuple[Outcome, OpenCase]:
+    """The one case that all these asks are, as a person said, and the outcome of its last mail.
+
+    What people left on the cases before is told again where they *spoke*. The case has no number.
+    """
+    together = frozenset(ask.place for ask in said)
+    [one] = _retold(said, spoken, dict.fromkeys(together, together), directory, rules)
+    return one.outcome, one.case
+
+
+def _retold(
+    said: Iterable[Said],
+    spoken: Iterable[tuple[OpenCase, Finding]],
+    bonds: Mapping[tuple[int, int], frozenset[tuple[int, int]]],
+    directory: Directory,
+    rules: Rules,
 ) -> list[_Told]:
-    """Every mail in its turn, and what people set right where they *spoke* between the mails."""
+    """Every mail in its turn, and what people set right where they *spoke* between the mails.
+
+    *bonds* say which asks a person put into one case: there they are told, whatever they look like.
+    """
     told: list[_Told] = []
     left = list(spoken)
     for _, group in groupby(in_order_of_writing(list(said)), key=lambda ask: ask.place[0]):
         mail = list(group)
-        candidates = [one.case for one in told if one.case.state not in ENDED]
-        requests = [ask.request for ask in mail]
-        outcomes = _in_turn(mail[0].email, requests, candidates, directory, rules)
-        for ask, outcome in zip(mail, outcomes, strict=True):
-            _tell(told, ask, outcome)
+        taken = [one for one in (_bonded(told, ask, bonds) for ask in mail) if one]
+        for ask in mail:
+            home = _bonded(told, ask, bonds)
+            outcome = _ask_told(told, ask, home, taken, directory, rules)
+            taken.append(_tell(told, ask, outcome))
         left = [one for one in left if not _spoken(told, *one, directory, rules)]
     return told
+
+
+def _bonded(
+    told: Sequence[_Told], ask: Said, bonds: Mapping[tuple[int, int], frozenset[tuple[int, int]]]
+) -> _Told | None:
+    """The case that holds an ask which a person said is one with *ask*."""
+    others = bonds.get(ask.place, frozenset())
+    return next((one for one in told if others & {*one.case.asks}), None)
+
+
+def _ask_told(
+    told: Sequence[_Told],
+    ask: Said,
+    home: _Told | None,
+    taken: Sequence[_Told],
+    directory: Directory,
+    rules: Rules,
+) -> Outcome:
+    """The outcome of one ask: where a person put it, or where it goes by itself."""
+    email, request, number = ask.email, ask.request, ask.place[1]
+    if home is None:
+        left = [one.case for one in told if one not in taken and one.case.state not in ENDED]
+        return _decided(email, request, number, left, directory, rules)
+    writers = tuple(t.therapist_id for t in directory.therapists_at(email.sender.email))
+    case = home.case
+    if which([case], email, request, writers) is None:
+        case, request = joined_by_word(case, request, directory.client)
+    whole = merge(case, request)
+    facts, decision = judge(email, whole, case, directory, rules)
+    return Outcome(whole, facts, decision, case.case_id, ask.request, number)
 
 
 def _spoken(
@@ -278,16 +330,17 @@ def _spoken(
     return True
 
 
-def _tell(told: list[_Told], ask: Said, outcome: Outcome) -> None:
+def _tell(told: list[_Told], ask: Said, outcome: Outcome) -> _Told:
     state = outcome.decision.state
     if outcome.joined_case_id is None:
         case = opened(len(told), ask.email, outcome.request, outcome.facts, state)
         told.append(_Told(outcome, replace(case, asks=(ask.place,)), [ask]))
-        return
+        return told[-1]
     one = told[outcome.joined_case_id]
     case = continued(one.case, ask.email, outcome.request, outcome.facts, state)
     one.case = replace(case, asks=(*one.case.asks, ask.place))
     one.outcome, one.said = outcome, [*one.said, ask]
+    return one
 
 
 def _changed(one: _Told, case_id: int | None, around: Sequence[OpenCase]) -> Outcome | None:
@@ -306,23 +359,23 @@ def _changed(one: _Told, case_id: int | None, around: Sequence[OpenCase]) -> Out
 
 def _gone_into(one: _Told, home: int, case: OpenCase) -> Outcome:
     """Close a case whose mails turned out to belong to another."""
+    why = f"Part of case {home}: an earlier mail of it arrived later."
+    return part_of_another(one.outcome, case, why)
+
+
+def part_of_another(whole: Outcome, case: OpenCase, why: str) -> Outcome:
+    """*case* closed because its mails belong to the one that came to be *whole*."""
     decision = replace(
-        one.outcome.decision,
+        whole.decision,
         state="dismissed",
         blockers=(),
         deadline=None,
         priority=4,
         safeguarding=False,
         guarantee="",
-        reasons=(f"Part of case {home}: an earlier mail of it arrived later.",),
+        reasons=(why,),
         draft=None,
         alternatives=(),
     )
-    return Outcome(
-        case.request,
-        one.outcome.facts,
-        decision,
-        case.case_id,
-        ask=NO_ASK,
-        case=replace(case, state="dismissed"),
-    )
+    closed = replace(case, state="dismissed")
+    return Outcome(case.request, whole.facts, decision, case.case_id, ask=NO_ASK, case=closed)

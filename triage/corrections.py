@@ -23,6 +23,7 @@ from triage.verdicts import Correction
 LABEL: Final = "corrected"
 #: Marks of a person that are no field of the guideline and go along with every retelling.
 GUARANTEE: Final = "guarantee"
+ONE_ASK: Final = "one_ask"  # see ``splitting``
 #: The fields that a person may set right.
 FIELDS: Final = tuple(
     name for name in request_fields(Request("other")) if name != "notification_evidence"
@@ -106,7 +107,7 @@ def corrected(
 
 def marks_of(request: Request) -> tuple[Finding, ...]:
     """What people left on the request, in their order."""
-    return tuple(f for f in request.findings if f.label in (LABEL, GUARANTEE))
+    return tuple(f for f in request.findings if f.label in (LABEL, GUARANTEE, ONE_ASK))
 
 
 def stands_after(mark: Finding) -> int:

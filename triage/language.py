@@ -258,17 +258,33 @@ class Language:
         for part in parts:
             folded[part] = plain = fold(getattr(email, part)[:_LONGEST])
             base = len(sentences)
-            bounds = [(a, b) for a, b in split(plain.text) if not _DEVICE.match(plain.text[a:b])]
-            starts[part] = base, [first for first, _ in bounds]
-            for first, last in bounds:
-                start, end = plain.place(first, last)
-                text = plain.text[first:last].replace("\n", " ")
-                sentences.append(Sentence(part, start, end, text, len(sentences), first, last))
+            sentences += _sentences(part, plain, base)
+            starts[part] = base, [sentence.first for sentence in sentences[base:]]
             for key, first, last in self.phrases(self._nlp.make_doc(_lower(plain.text))):
                 at = base + max(bisect_right(starts[part][1], first) - 1, 0)
                 hits.append(PhraseHit(key, part, first, last, at, plain.text[first:last]))
         folded["quoted_text"] = fold(email.quoted_text[:_LONGEST])
         return Reading(email, folded, tuple(sentences), tuple(hits), self.names, starts)
+
+
+def sentences_of(email: Email) -> tuple[Sentence, ...]:
+    """What ``Language.sentences`` gives, with nothing loaded: where sentences end asks no model."""
+    found: list[Sentence] = []
+    parts: tuple[Part, ...] = ("subject", "new_text")
+    for part in parts:
+        found += _sentences(part, fold(getattr(email, part)[:_LONGEST]), len(found))
+    return tuple(found)
+
+
+def _sentences(part: Part, plain: Folded, base: int) -> list[Sentence]:
+    """The sentences of one part, numbered from *base* on."""
+    bounds = [(a, b) for a, b in split(plain.text) if not _DEVICE.match(plain.text[a:b])]
+    found = []
+    for number, (first, last) in enumerate(bounds, start=base):
+        start, end = plain.place(first, last)
+        text = plain.text[first:last].replace("\n", " ")
+        found.append(Sentence(part, start, end, text, number, first, last))
+    return found
 
 
 #: A telephone's line, where nobody cut it off as a signature: "sent" there tells of no message.

@@ -21,6 +21,9 @@ Action = Literal[
     "snooze",
     "assign",
     "confirm_guarantee",
+    "split",  # this mail holds another ask
+    "merge",  # another case is the same ask
+    "release",  # let leave what a later mail held up
     "undo",
 ]
 #: Where something goes: to the booking platform, or as mail over SMTP, or into the Drafts folder.
