@@ -34,12 +34,13 @@ bulks = Table(
     Column("details", JsonText, nullable=False),
 )
 
-# What became of each of its cases; ``outcome`` is "" until then, and is written once.
+# What became of each of its cases; ``outcome`` is "" until then, and is written once. Numbers of
+# cases only: what is erased later is no longer there.
 bulk_steps = Table(
     "bulk_steps",
     metadata,
     Column("token", ForeignKey("bulks.token"), primary_key=True),
-    Column("case_id", ForeignKey("cases.id"), primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, primary_key=True, autoincrement=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),  # what the person looked at
     Column("outcome", Text, nullable=False),

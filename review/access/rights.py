@@ -99,6 +99,11 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "pictures": needs("see_cases", records="pictures"),
         "original": needs("see_cases", records="original"),
         "attachment": needs("see_cases", records="attachment"),
+        "bulk": needs("act", records="list"),
+        "bulk_do": needs("act"),  # each of its verdicts is on the audit trail
+        "bulk_result": needs("act", records="list"),
+        "bulk_rest": needs("act"),
+        "bulk_undo": needs("act"),
         "presence": needs("see_presence", by_itself=True),
         "presences": needs("see_presence", by_itself=True),
         "act": needs("act"),  # each verdict is on the audit trail

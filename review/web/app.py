@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from review.access.rights import MAY
 from review.desk import Desk
-from review.web import cases, deeds, overview, presence, queues, upkeep
+from review.web import bulk, cases, deeds, overview, presence, queues, upkeep
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -59,6 +59,11 @@ def _routes() -> list[Route | Mount]:
         Route(f"{message}/pictures", cases.with_pictures, methods=["POST"], name="pictures"),
         Route(f"{message}/original", cases.original, name="original"),
         Route(f"{message}/attachments/{{number:int}}", cases.attachment, name="attachment"),
+        Route("/bulk", bulk.preview, methods=["POST"], name="bulk"),
+        Route("/bulk/do", bulk.carry_out, methods=["POST"], name="bulk_do"),
+        Route("/bulk/{token}", bulk.result, name="bulk_result"),
+        Route("/bulk/{token}/rest", bulk.go_on, methods=["POST"], name="bulk_rest"),
+        Route("/bulk/{token}/undo", bulk.undo, methods=["POST"], name="bulk_undo"),
         Route("/presence", presence.presences, name="presences"),
         Route(f"{case}/presence", presence.presence, methods=["POST"], name="presence"),
         Route(f"{case}/{{action}}", deeds.act, methods=["POST"], name="act"),

@@ -156,7 +156,7 @@ def _details(posted: _Posted) -> dict[str, object]:
         case "assign":
             return {"assignee": posted.text("assignee")}
         case "snooze":
-            return {"until": _moment(posted.text("until"))}
+            return {"until": moment(posted.text("until"))}
         case "send_back":
             body = _edited(posted, "body")
             return {"body": body} if body else {}
@@ -185,7 +185,7 @@ def _edited(posted: _Posted, name: str) -> str:
     return "" if text == posted.text(f"was:{name}") else text
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """What a date and time field holds, on the London clock."""
     try:
         when = datetime.fromisoformat(text)

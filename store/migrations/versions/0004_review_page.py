@@ -56,11 +56,10 @@ def _bulks() -> None:
         sa.PrimaryKeyConstraint("token", name="pk_bulks"),
     )
     op.create_index("ix_bulks_at", "bulks", ["at"], unique=False)
-    case_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "bulk_steps",
         sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("case_id", case_id, nullable=False),
+        sa.Column("case_id", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
@@ -71,7 +70,6 @@ def _bulks() -> None:
         sa.Column("undone", CleanText(), nullable=False),
         sa.PrimaryKeyConstraint("token", "case_id", name="pk_bulk_steps"),
         sa.ForeignKeyConstraint(["token"], ["bulks.token"], name="fk_bulk_steps_token"),
-        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_bulk_steps_case_id"),
     )
 
 
