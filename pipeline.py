@@ -177,10 +177,19 @@ def record_message(
         return Tally(fetched=1, quarantined=1)
     from triage.cases import split
     from triage.conversation import hear
+    from triage.holding import holds
 
     asks = [ask for request in read.requests for ask in split(request)]
     outcomes = hear(read.email, asks, memory, rules)
-    memory.add(raw.key, raw.digest, read.email, outcomes, reader_version=read.reader_version)
+    leaving = memory.leaving(read.email, outcomes)
+    memory.add(
+        raw.key,
+        raw.digest,
+        read.email,
+        outcomes,
+        reader_version=read.reader_version,
+        holds=holds(read.email, outcomes, leaving, memory.directory, rules) if leaving else (),
+    )
     own = [outcome for outcome in outcomes if outcome.ask != NO_ASK]
     if all(outcome.decision.queue == "general" for outcome in own):
         return Tally(fetched=1, general=1)

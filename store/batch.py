@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from store.audit import AuditEvent, sealed_row
 from store.conversations import conversation_json, said_in
 from store.directory import RegistryDirectory
-from store.joining import CLOSED, OpenCases, load
+from store.holding import Leaving, Stopped, hold_case, stop, told_of
+from store.joining import OpenCases, load, standing_of
+from store.ledger import take_turn
 from store.rows import Rows, lost_places, present, set_aside
 from store.schema import ledger, messages
 from store.values import decision_json, details_json, facts_json
+from triage.holding import Hold
 from triage.records import (
     NO_ASK,
     Cursor,
@@ -31,18 +34,6 @@ from triage.threads import continued, opened
 
 #: A message with several requests counts as the first of these that one of them is in.
 _PRESSING: Final = ("cancellation", "referral", "enquiry", "general", "quarantine")
-
-
-@dataclass(slots=True)
-class Turn:
-    """The ledger's counters while we hold it."""
-
-    message_id: int
-    case_id: int
-    decision_id: int
-    quarantine_id: int
-    audit_id: int
-    audit_hash: str
 
 
 class Batch:
@@ -65,6 +56,7 @@ class Batch:
         self._now, self._run_id, self._actor = now, run_id, actor
         self._turn = take_turn(connection)
         self._open_cases = OpenCases(connection, now)
+        self._leaving = Leaving(connection)
         self._is_stored: dict[str, bool] = {}
         self._set_aside: dict[str, int] = {}
         self._lost: dict[MessageKey, int] | None = None
@@ -123,10 +115,12 @@ class Batch:
         outcomes: Iterable[Outcome],
         *,
         reader_version: str = "",
+        holds: Iterable[Hold] = (),
     ) -> tuple[int, ...]:
         """Store a message with what was decided on each of its requests; the ids of its cases.
 
-        A message that is in the store already adds nothing but the place it was seen at. A
+        What was still to leave because of the cases in *holds* waits for a person from here on. A
+        message that is in the store already adds nothing but the place it was seen at. A
         quarantined one leaves quarantine.
         """
         self._look_up([digest])
@@ -139,9 +133,29 @@ class Batch:
         self._rows.places.append((key, digest, "stored"))
         again = self._leaves_quarantine(key, digest)
         self._tell("retried" if again else "received", message_id=message_id, digest=digest)
-        return tuple(
-            self._add_outcome(message_id, email, outcome, reader_version) for outcome in outcomes
+        stopped = [stop(self._connection, hold, message_id, self._now) for hold in holds]
+        numbers = tuple(
+            self._add_outcome(message_id, email, told_of(outcome, stopped), reader_version)
+            for outcome in outcomes
         )
+        for one in stopped:
+            self._hold(one, message_id, numbers)
+        return numbers
+
+    def leaving(self, email: Email, outcomes: Sequence[Outcome]) -> list[OpenCase]:
+        """The cases around a message of which something that a person decided has yet to leave."""
+        writers = self.directory.therapists_at(email.sender.email)
+        return self._leaving.around(email, outcomes, {one.therapist_id for one in writers})
+
+    def _hold(self, one: Stopped, message_id: int, numbers: Sequence[int]) -> None:
+        case_id = one.hold.case_id
+        event = "held" if one.is_in_time else "too_late"
+        self._tell(event, case_id=case_id, message_id=message_id, **one.detail)
+        if one.is_in_time:
+            self._turn.decision_id += 1
+            number = self._turn.decision_id
+            hold_case(self._connection, self._rows, one, number, numbers, self._now)
+            self._open_cases.forget(case_id)
 
     def already_known(self, key: MessageKey, digest: str) -> None:
         """Remember that mail we have was seen at *key* too; nothing else comes of it."""
@@ -358,20 +372,13 @@ class Batch:
 
 
 def _standing(case: OpenCase, outcome: Outcome) -> dict[str, object]:
-    decision = outcome.decision
     return {
-        "queue": decision.queue,
-        "state": decision.state,
-        "open": decision.state not in CLOSED,
-        "blockers": f";{';'.join(decision.blockers)};",
+        **standing_of(outcome.decision),
         "kind": outcome.request.kind,
+        "confidence": outcome.request.confidence,
         "session_id": case.session_id,
         "therapist_id": case.therapist_id,
         "client_id": case.client_id,
-        "safeguarding": decision.safeguarding,
-        "priority": decision.priority,
-        "deadline": decision.deadline,
-        "guarantee": decision.guarantee,
     }
 
 
@@ -385,16 +392,3 @@ def _moved_in(before: OpenCase | None, case: OpenCase, message_id: int) -> list[
     here = {number for number, _ in before.asks} if before else set()
     numbers = dict.fromkeys(number for number, _ in case.asks)
     return [number for number in numbers if number not in here and number != message_id]
-
-
-def take_turn(connection: Connection) -> Turn:
-    """Wait for the writer's turn; it lasts until the transaction ends."""
-    query = select(
-        ledger.c.message_id,
-        ledger.c.case_id,
-        ledger.c.decision_id,
-        ledger.c.quarantine_id,
-        ledger.c.audit_id,
-        ledger.c.audit_hash,
-    )
-    return Turn(*connection.execute(query.with_for_update()).one())

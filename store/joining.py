@@ -14,16 +14,20 @@ from store.conversations import asks_of
 from store.rows import AT_ONCE
 from store.schema import AnyRow, cases, clean, decisions, messages
 from store.values import request_from
-from triage.records import OpenCase
+from triage.records import Decision, OpenCase
 from triage.threads import ENDED
 
 #: Nobody has to do anything about a case in these states.
 CLOSED: Final = frozenset({"done", "withdrawn", "dismissed"})
 
-#: What a mail closed, a mail may speak of again; what a person closed stays closed.
-_JOINABLE: Final = cases.c.open | (
-    (cases.c.state == "withdrawn")
-    & exists().where(decisions.c.id == cases.c.decision_id, decisions.c.message_id.is_not(None))
+#: In place of a reader's version: nobody read anything, a mail held up what was to leave.
+HELD: Final = "held"
+
+_LATEST: Final = decisions.c.id == cases.c.decision_id
+#: What a mail closed, a mail may speak of again; what a person closed stays closed, and what is
+#: held waits for a person.
+_JOINABLE: Final = (cases.c.open & ~exists().where(_LATEST, decisions.c.reader_version == HELD)) | (
+    (cases.c.state == "withdrawn") & exists().where(_LATEST, decisions.c.message_id.is_not(None))
 )
 
 #: A conversation that rested for longer starts anew; it also bounds what a batch must look at.
@@ -59,6 +63,7 @@ class OpenCases:
     _by_id: dict[int, OpenCase] = field(default_factory=dict)
     _by_mark: dict[_Mark, set[int]] = field(default_factory=lambda: defaultdict(set))
     _looked_up: set[_Mark] = field(default_factory=set)
+    _ended: set[int] = field(default_factory=set)  # by this batch; the database still has them open
 
     def candidates(self, marks: Iterable[_Mark]) -> list[OpenCase]:
         """The cases with any of *marks*, oldest first."""
@@ -74,12 +79,18 @@ class OpenCases:
 
     def put(self, case: OpenCase) -> None:
         """Remember *case* as it stands now; one that has ended is forgotten."""
-        earlier = self._by_id.pop(case.case_id, None)
+        self.forget(case.case_id)
+        if case.state not in ENDED:
+            self._ended.discard(case.case_id)
+            self._index(case)
+
+    def forget(self, case_id: int) -> None:
+        """No mail of this batch joins the case any more."""
+        earlier = self._by_id.pop(case_id, None)
         if earlier is not None:
             for mark in _marks(earlier):
-                self._by_mark[mark].discard(case.case_id)
-        if case.state not in ENDED:
-            self._index(case)
+                self._by_mark[mark].discard(case_id)
+        self._ended.add(case_id)
 
     def get(self, case_id: int) -> OpenCase | None:
         return self._by_id.get(case_id)
@@ -93,7 +104,7 @@ class OpenCases:
         wanted: dict[str, list[str]] = defaultdict(list)
         for name, value in sorted(new):
             wanted[name].append(value)
-        ids = self._find(wanted) - self._by_id.keys()
+        ids = self._find(wanted) - self._by_id.keys() - self._ended
         for case in load(self._connection, ids):
             self._index(case)
 
@@ -188,6 +199,20 @@ def _open_case(row: AnyRow, mails: Mapping[int, AnyRow]) -> OpenCase:
         latest_at=max((mail.sent_at for mail in own), default=None),
         asks=asks,
     )
+
+
+def standing_of(decision: Decision) -> dict[str, object]:
+    """A decision as the row of its case has it."""
+    return {
+        "queue": decision.queue,
+        "state": decision.state,
+        "open": decision.state not in CLOSED,
+        "blockers": f";{';'.join(decision.blockers)};",
+        "safeguarding": decision.safeguarding,
+        "priority": decision.priority,
+        "deadline": decision.deadline,
+        "guarantee": decision.guarantee,
+    }
 
 
 def _answered(details: Mapping[str, Any]) -> Iterable[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
 
 from store.database import Database
 from store.errors import AlreadyOutError, LeaseLostError, RefusedError
@@ -23,10 +23,13 @@ from store.schema import AnyRow
 from store.writing import Turn
 from triage.verdicts import Channel, Outgoing
 
-OutboxState = Literal["waiting", "sending", "sent", "dead", "uncertain", "taken_back"]
+OutboxState = Literal["waiting", "held", "sending", "sent", "dead", "uncertain", "taken_back"]
 STATES: Final[tuple[str, ...]] = get_args(OutboxState)
-#: A person must say what becomes of these: nothing more happens to them by itself.
+#: A person must say what becomes of these: nothing more happens to them by itself. So it is with
+#: what is held, where the person decides about the case (``store/holding.py``).
 STUCK: Final = ("dead", "uncertain")
+#: Where something goes that is to be tried again: not by itself, where a mail stopped it meanwhile.
+_BACK: Final = case((outbox.c.held_for.is_(None), "waiting"), else_="held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class OutboxRow:
     """Something that is to leave, or has left.
 
     ``note`` says how the last attempt went, in codes. ``message_id`` is that of a mail, complete
-    from its first attempt on.
+    from its first attempt on. ``held_for`` is the message that stopped it, until a person's word.
     """
 
     id: int
@@ -53,6 +56,7 @@ class OutboxRow:
     attempts: int
     note: str
     changed_at: datetime
+    held_for: int | None
 
 
 def enqueue(
@@ -90,6 +94,14 @@ def enqueue(
         connection.execute(insert(outbox), rows)
 
 
+#: What neither leaves by itself nor has left, and where a person decides about it.
+_WAITS_FOR_SOMEBODY: Final = {
+    "held": "release it there, or undo",
+    "dead": "see `fit-triage outbox list`",
+    "uncertain": "see `fit-triage outbox list`",
+}
+
+
 def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
     found: dict[str, AnyRow] = {}
     for item in outgoing:
@@ -106,6 +118,11 @@ def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> Non
             .where(same, outbox.c.state != "taken_back")
             .limit(1)
         ).one_or_none()
+        if row is not None and row.state in _WAITS_FOR_SOMEBODY:
+            raise RefusedError(
+                f"{row.action} was decided already, in case {row.case_id}, and is {row.state}: "
+                f"{_WAITS_FOR_SOMEBODY[row.state]}"
+            )
         if row is not None:
             found[item.key] = row
     if found:
@@ -120,7 +137,8 @@ def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> Non
 
 def take_back(connection: Connection, verdict_id: int, now: datetime) -> list[str]:
     """Take back all that a verdict put here; raises where some of it has begun to leave."""
-    rows = connection.execute(select(outbox).where(outbox.c.verdict_id == verdict_id)).all()
+    mine = select(outbox).where(outbox.c.verdict_id == verdict_id)
+    rows = connection.execute(mine.with_for_update()).all()  # a deliverer may be about to take them
     for row in rows:
         if row.state != "waiting" or row.attempts or row.not_before <= now:
             raise RefusedError(
@@ -141,6 +159,7 @@ def outbox_rows(
     states: Collection[str] = (),
     channel: Channel | None = None,
     case_id: int | None = None,
+    verdict_id: int | None = None,
     ids: Collection[int] | None = None,
     limit: int | None = None,
 ) -> list[OutboxRow]:
@@ -152,6 +171,8 @@ def outbox_rows(
         query = query.where(outbox.c.channel == channel)
     if case_id is not None:
         query = query.where(outbox.c.case_id == case_id)
+    if verdict_id is not None:
+        query = query.where(outbox.c.verdict_id == verdict_id)
     if ids is not None:
         query = query.where(outbox.c.id.in_(ids))
     return [_row(row) for row in connection.execute(query)]
@@ -256,9 +277,11 @@ class Sending:
         """
         with self._database.writing() as connection:
             self._lease.hold(connection)
+            # The writer's turn before any row: a mail that stops things has the same order.
+            turn = Turn(connection, "deliver", now)
             for row in rows:
                 _ours(connection, self._lease, row)
-            _settle(connection, [row.id for row in rows], outcome, now)
+            _settle(turn, connection, [row.id for row in rows], outcome)
 
 
 def _ours(connection: Connection, lease: Lease, row: OutboxRow) -> None:
@@ -268,21 +291,19 @@ def _ours(connection: Connection, lease: Lease, row: OutboxRow) -> None:
         raise LeaseLostError("what was being sent was taken over by another run")
 
 
-def _settle(connection: Connection, ids: Collection[int], outcome: Settled, now: datetime) -> None:
-    values: dict[str, Any] = {"note": outcome.note, "changed_at": now}
+def _settle(turn: Turn, connection: Connection, ids: Collection[int], outcome: Settled) -> None:
+    values: dict[str, Any] = {"note": outcome.note, "changed_at": turn.now}
     match outcome:
         case Left():
             values["state"] = "sent"
         case Later():
-            values |= {"state": "waiting", "due_at": outcome.at}
+            values |= {"state": _BACK, "due_at": outcome.at}
         case Stuck():
             values["state"] = outcome.state
     connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))
-    if isinstance(outcome, Later):
-        return
-    turn = Turn(connection, "deliver", now)
     for row in outbox_rows(connection, ids=ids):
-        turn.tell(row.state, row.case_id, outbox_id=row.id, key=row.key, why=row.note)
+        if row.state != "waiting":
+            turn.tell(row.state, row.case_id, outbox_id=row.id, key=row.key, why=row.note)
     turn.end()
 
 
@@ -290,16 +311,16 @@ def settle_by_hand(
     connection: Connection, ids: Collection[int], by: str, now: datetime, *, has_left: bool
 ) -> list[OutboxRow]:
     """A person's word on rows that are stuck: they have left, or are to be tried again."""
+    turn = Turn(connection, by, now)  # before looking: two people may say two things at once
     found = outbox_rows(connection, ids=ids)
     if missing := sorted(set(ids) - {row.id for row in found}):
         raise RefusedError(f"there is no {missing[0]} in the outbox")
     for row in found:
         if row.state not in STUCK:
             raise RefusedError(f"{row.id} is {row.state}; only dead and uncertain ones need a word")
-    turn = Turn(connection, by, now)
     values: dict[str, Any] = {"state": "sent", "note": "by hand", "changed_at": now}
     if not has_left:
-        values = {"state": "waiting", "due_at": now, "attempts": 0, "changed_at": now}
+        values = {"state": _BACK, "due_at": now, "attempts": 0, "changed_at": now}
     connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))
     for row in found:
         told = "sent" if has_left else "retried"

@@ -115,6 +115,7 @@ class Rows:
     messages: list[_Row] = field(default_factory=list)
     new_cases: dict[int, _Row] = field(default_factory=dict)
     changed_cases: dict[int, _Row] = field(default_factory=dict)
+    held_cases: list[tuple[int, _Row]] = field(default_factory=list)
     decisions: list[_Row] = field(default_factory=list)
     audit: list[_Row] = field(default_factory=list)
     quarantined: dict[int, _Row] = field(default_factory=dict)
@@ -138,6 +139,9 @@ class Rows:
         _insert(connection, cases, self.new_cases.values())
         if self.changed_cases:
             connection.execute(_change_case(), list(self.changed_cases.values()))
+        for case_id, standing in self.held_cases:
+            raised = update(cases).where(cases.c.id == case_id).values(version=cases.c.version + 1)
+            connection.execute(raised.values(**standing))
         _insert(connection, decisions, self.decisions)
         _insert(connection, audit, self.audit)
         self._write_places(connection, run_id)

@@ -17,12 +17,16 @@ from triage.verdicts import Outgoing, Verdict
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """A case as a person has it before them."""
+    """A case as a person has it before them.
+
+    ``held`` is given where a later mail stopped what was to leave: how the case stood before.
+    """
 
     case: OpenCase
     email: Email  # the latest of its mails
     decision: Decision  # as the person sees it
     decision_id: int = 0
+    held: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
