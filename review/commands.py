@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from ingest.sources import Source, SourceError, SourceSpecError
+from ingest.workers import NoWorkersError
 from models.commands import models_app
 from review.attachments import attachment
 from review.case_commands import case_app, show
@@ -89,7 +90,9 @@ def command_line(engine: Engine) -> None:
         code = _exit_code(error)
         if code is None:
             raise
-        typer.echo(f"fit-triage: {_line(error)}", err=True)
+        # A process without memory may have left its last words without the end of their line.
+        lead = "\n" if isinstance(error, MemoryError | NoWorkersError) else ""
+        typer.echo(f"{lead}fit-triage: {_line(error)}", err=True)
         sys.exit(code)
 
 

@@ -110,6 +110,8 @@ def main() -> int:
             console.print(
                 f"{row.title}: {row.trials} trials, {bad} violations, {row.seconds:.0f} s"
             )
+            for violation in sorted(set(row.result.violations)):  # at once: the rest takes long
+                console.print(f"  {violation}")
     report(console, done, time.monotonic() - started)
     return 1 if any(row.result.violations for row in done) else 0
 
