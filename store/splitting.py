@@ -111,7 +111,7 @@ def repeated(connection: Connection, verdict: Verdict, version: int) -> Split | 
     key = _key(verdict, version)
     reached = _done_before(connection, case, key)
     details = connection.scalar(select(verdicts.c.details).where(verdicts.c.key == key)) or {}
-    return Split(reached, tuple(details.get("cases", ())))
+    return Split(reached, tuple(details.get("cases") or [details["into"]]))
 
 
 # --- another ask in a mail -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ingest.downloads import extract, html_shown, safe_name
 from review.web import words
@@ -20,6 +20,7 @@ from review.web.showing import case_page
 from store import CaseStory, StoredMessage, Wanted
 from store.pages import place_of
 from triage.records import MessageKey, RawMessage
+from triage.splitting import went_into
 
 _NOT_SHOWN: Final = (
     "<p>This HTML takes too long to be made safe, and is not shown. Take the original instead.</p>"
@@ -29,6 +30,8 @@ _NOT_SHOWN: Final = (
 def case(request: Request) -> Response:
     """Everything about a case on one page."""
     office, story = office_of(request), story_of(request)
+    if home := went_into(story.case.request):
+        return RedirectResponse(request.url_for("case", case=home).path, 303)
     done = request.query_params.get("done", "")
     return render(
         request,

@@ -23,6 +23,7 @@ from review.acting import Acted
 from review.case_printing import leaving_lines, verdict_line
 from review.web import words
 from review.web.cases import story_of
+from review.web.grouping import details_of, regroup
 from review.web.office import Office, name_of, office_of, render
 from store import CaseStory, ConflictError, RefusedError
 from triage.acting import MOVES
@@ -81,13 +82,25 @@ def _carried_out(request: Request, posted: _Posted) -> Response:
             acted = _act(office, story, verdict, posted.version)
     if acted.refused:
         return _not_done(request, posted, acted.refused)
+    if posted.action in ("split", "merge"):
+        return _regrouped(request, posted, acted)
     if acted.remarks or acted.sent_before:
         return _done(request, posted, acted)
     address = request.url_for("case", case=story.case.case_id).path
     return RedirectResponse(f"{address}?done={posted.action}", 303)
 
 
+def _regrouped(request: Request, posted: _Posted, acted: Acted) -> Response:
+    """To the case with all the mails of a merge, or that which was split: it names the other."""
+    here = request.path_params["case"]
+    case = acted.cases[0] if posted.action == "merge" else here
+    address = request.url_for("case", case=case).path
+    return RedirectResponse(f"{address}?done={posted.action}", 303)
+
+
 def _act(office: Office, story: CaseStory, verdict: Verdict, version: int) -> Acted:
+    if verdict.action in ("split", "merge"):
+        return regroup(office, story, verdict, version)
     acted = acting.act(
         office.store, story, verdict, office.rules(), office.sending, version=version
     )
@@ -157,6 +170,8 @@ def _details(posted: _Posted) -> dict[str, object]:
             return {"assignee": posted.text("assignee")}
         case "snooze":
             return {"until": moment(posted.text("until"))}
+        case "split" | "merge":
+            return details_of(posted.action, posted.form)
         case "send_back":
             body = _edited(posted, "body")
             return {"body": body} if body else {}

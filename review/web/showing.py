@@ -13,6 +13,7 @@ from review.case_printing import outbox_lines, verdict_line
 from review.web import words
 from review.web.checklist import Check, checklist
 from review.web.evidence import Piece, pieces
+from review.web.grouping import grouping
 from review.web.office import Office
 from review.web.queues import client_name, therapist_name
 from store import CaseStory, StoredMessage
@@ -94,6 +95,7 @@ def case_page(office: Office, story: CaseStory) -> dict[str, Any]:
         "audit": story.audit,
         "outbox": outbox_lines(done.outbox),
         "allowed": done.allowed,
+        "grouping": grouping(office, story, done.allowed),
         "can_undo": _can_undo(done),
         "approval": _approval(done, office.sending.undo),
         "passable": [code for code in decision.blockers if GATE[code].passable],

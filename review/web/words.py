@@ -105,6 +105,8 @@ ACTIONS: Final[Mapping[str, str]] = {
     "snooze": "Put aside",
     "assign": "Assign",
     "confirm_guarantee": "Confirm the Guarantee",
+    "split": "Split",
+    "merge": "Merge",
     "undo": "Undo",
 }
 
@@ -129,6 +131,8 @@ DONE: Final[Mapping[str, str]] = {
     "snooze": "Put aside.",
     "assign": "Assigned.",
     "confirm_guarantee": "The Guarantee is confirmed.",
+    "split": "The other ask is a case of its own.",
+    "merge": "The two cases are one.",
     "undo": "Taken back.",
 }
 
