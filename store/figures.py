@@ -13,7 +13,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    and_,
+    cast,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from store.database import Database
 from store.outgoing_schema import corrections, verdicts
@@ -286,10 +297,9 @@ def nearest_rank(ordered: Sequence[int], percent: int) -> int:
 
 def _queue_then(connection: Connection) -> ColumnElement[str]:
     """The queue in which the case was when the verdict was given."""
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite":  # JSON is text there
         return func.json_extract(verdicts.c.before, "$.queue", type_=_TEXT)
-    before = func.cast(verdicts.c.before, literal_column("json"))
-    return before.op("->>", return_type=_TEXT)("queue")
+    return cast(verdicts.c.before, JSON)["queue"].as_string()
 
 
 # --- what people set right -----------------------------------------------------------------------
@@ -365,7 +375,7 @@ def _fields(connection: Connection, period: Period, shown: int) -> tuple[FieldCo
         .where(_corrected(period))
         .group_by(corrections.c.field)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     names = dict.fromkeys((*CODES, *CODE_SETS, *sorted(_PRIVATE), *sorted(found)))
     rows = [FieldCorrected(name, shown, found.get(name, 0)) for name in names]
     return tuple(sorted(rows, key=lambda row: -row.corrected))

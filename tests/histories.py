@@ -15,12 +15,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, insert
+from store_samples import DECISION, FACTS, REQUEST, email
 
 from store import Store
 from store.figures import Period
 from store.outgoing_schema import corrections, second_looks, verdicts
 from store.schema import cases, decisions, folders, messages, quarantine, sessions
+from store.values import decision_json, details_json, facts_json, request_json
 
+_REQUEST, _FACTS, _DECISION = request_json(REQUEST), facts_json(FACTS), decision_json(DECISION)
+_DETAILS = details_json(email(0))
 LONDON = ZoneInfo("Europe/London")
 QUEUES = ("cancellation", "referral", "enquiry", "general")
 ACTING = {"approve", "refer", "send_back", "note_reason", "general", "dismiss", "withdraw"}
@@ -128,7 +132,7 @@ def message(number: int, at: datetime, queue: str, automatic: str = "") -> dict[
         "id": number, "digest": f"d{number}", "message_id": f"<{number}@x>",
         "sender": "a@b.example", "authenticated": True, "sent_at": at, "stored_at": at,
         "queue": queue, "automatic": automatic, "channel": "email", "subject": "", "new_text": "",
-        "quoted_text": "", "signature": "", "details": {}, "run_id": None,
+        "quoted_text": "", "signature": "", "details": _DETAILS, "run_id": None,
     }  # fmt: skip
 
 
@@ -150,7 +154,7 @@ def decision(
 ) -> dict[str, Any]:
     return {
         "id": number, "case_id": case_id, "message_id": mail, "decided_at": at,
-        "reader_version": reader, "request": {}, "facts": {}, "decision": {},
+        "reader_version": reader, "request": _REQUEST, "facts": _FACTS, "decision": _DECISION,
     }  # fmt: skip
 
 

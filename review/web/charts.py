@@ -15,6 +15,7 @@ from typing import Final
 #: The room for the numbers on the left.
 _GUTTER: Final = 8.0
 _LABELS: Final = 8  # so many words fit under a chart on a desk, half of them on a phone
+_CROWD: Final = 40  # from more columns on there is no room between them
 _SHARES: Final = (0.08, 0.2, 0.4, 0.6, 0.8, 1.0)  # each in four steps of whole per cent
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -90,6 +91,7 @@ class Chart:
     lines: tuple[tuple[Dot, Dot], ...] = ()
     marks: tuple[Mark, ...] = ()
     bars: tuple[Bar, ...] = ()
+    is_crowded: bool = False
 
 
 def columns(
@@ -104,7 +106,7 @@ def columns(
         max((sum(values) for values in zip(*(s[2] for s in series), strict=True)), default=0)
     )
     step = (100 - _GUTTER) / max(len(under), 1)
-    width = step * (0.78 if len(under) < 40 else 0.9)
+    width = step * 0.8
     blocks = []
     for n, where in enumerate(under):
         base = 0
@@ -115,7 +117,10 @@ def columns(
                 said = f"{where}: {words} {values[n]}"
                 blocks.append(Block(_GUTTER + n * step, y, width, height, code, said))
             base += values[n]
-    return Chart(name, title, told, _ticks(top), _labels(under, step), tuple(blocks))
+    labels = _labels(under, step)
+    return Chart(
+        name, title, told, _ticks(top), labels, tuple(blocks), is_crowded=len(under) > _CROWD
+    )
 
 
 def line(
@@ -143,6 +148,7 @@ def line(
     return Chart(
         name, title, told, ticks, labels,
         dots=tuple(dot for dot in dots if dot), lines=lines, marks=placed,
+        is_crowded=len(under) > _CROWD,
     )  # fmt: skip
 
 
@@ -166,10 +172,9 @@ def _top(largest: float) -> int:
     """A round number that *largest* does not exceed, in four steps of whole numbers."""
     if largest <= 4:
         return 4
-    size = 10 ** floor(log10(largest / 4))
-    return round(
-        next(4 * s * size for s in _STEPS if 4 * s * size >= largest and (s * size) % 1 == 0)
-    )
+    size: int = 10 ** floor(log10(largest / 4))
+    steps = (step * size for step in _STEPS if step * size % 1 == 0)
+    return round(next(4 * step for step in steps if 4 * step >= largest))
 
 
 def _ticks(top: int) -> tuple[Tick, ...]:

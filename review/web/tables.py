@@ -28,6 +28,13 @@ class Cell:
     def is_number(self) -> bool:
         return isinstance(self.plain, int | float) or self.plain == ""
 
+    @property
+    def kind(self) -> str:
+        """Its class on the page: numbers stand under one another, moments stay in one line."""
+        if self.is_number:
+            return "number"
+        return "" if self.plain is None else "in-line"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -10,7 +10,7 @@ from typing import Final
 from review.web import words
 from review.web.charts import Chart, bars, columns, line
 from review.web.tables import Cell, Table, duration, moment, number, percent, share, text
-from store.figures import Day, Figures
+from store.figures import Change, Day, Figures
 from triage.limits import Limits
 
 #: From so many days on a chart and its table go by weeks.
@@ -202,8 +202,8 @@ def _field_chart(figures: Figures) -> Chart:
 
 def _changes(figures: Figures) -> Table:
     rows = tuple(
-        (text(_field(one.name)), text(_value(one.name, one.before)),
-         text(_value(one.name, one.after)), number(one.times))
+        (text(_field(one.name)), text(_value(one, one.before)),
+         text(_value(one, one.after)), number(one.times))
         for one in figures.changes
     )  # fmt: skip
     head = ("Field", "Read as", "Set to", "How often")
@@ -214,8 +214,10 @@ def _field(name: str) -> str:
     return words.FIELDS.get(name, name.replace("_", " ").capitalize())
 
 
-def _value(name: str, code: str) -> str:
-    return words.value_in_words(name, code) if code else "–"
+def _value(change: Change, code: str) -> str:
+    if not (change.before or change.after):
+        return "not shown"  # words of people
+    return words.value_in_words(change.name, code) if code else "–"
 
 
 def _line(figures: Figures, spans: Sequence[_Span]) -> Chart:
@@ -239,6 +241,7 @@ def _versions(figures: Figures) -> Table:
         (text(one.name or "unknown"), moment(one.began), number(one.judged), number(one.corrected),
          share(one.corrected, one.judged))
         for one in figures.versions
+        if one.judged or one.began >= figures.period.start
     )  # fmt: skip
     head = ("Reader", "First decided", "Cases judged", "Set right", "Share")
     return Table("versions", "Readers, and how often they were set right", head, rows)
