@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from review.access.door import Door
     from settings import Settings
+    from store import Store
 
 _LOOPBACK: Final = "127.0.0.1"
 
@@ -36,19 +37,20 @@ def review(
     """
     import uvicorn
 
-    from review.access.door import Door, offer_link
+    from review.access.door import offer_link
     from review.access.walls import LOOPBACK
 
     desk: Desk = context.obj
     settings = desk.settings()
     public = _public_host(public_url)
     with store_of(settings) as store:
-        door = Door(store, https=bool(public))
-        has_users = store.accounts.has_users()
-        if public and not has_users:
-            raise UsageProblemError("for a team there must be users: fit-triage users add")
         at = public_url.rstrip("/") if public else f"http://{_LOOPBACK}:{port}"
-        if has_users:
+        door = _door(store, settings, at)
+        adds_users = bool(door.provider and door.provider.adds_unknown)
+        opens = adds_users or store.accounts.has_users()
+        if public and not opens:
+            raise UsageProblemError("for a team there must be users: fit-triage users add")
+        if opens:
             typer.echo(f"The review page is at {at}/ (Ctrl-C stops it)")
         else:
             token = offer_link(door, by or login())
@@ -81,6 +83,21 @@ def review_page(desk: Desk, settings: Settings, door: Door, hosts: Sequence[str]
     app = web_app(desk, door.store, settings, guard=guard, clock=door.clock)
     add_door(app)
     return walled(app, hosts=hosts, https=door.https)
+
+
+def _door(store: Store, settings: Settings, at: str) -> Door:
+    """The door of the page whose address is *at*."""
+    from review.access.door import Door
+    from review.access.provider import Provider
+
+    asked, parts = settings.review.sign_in, urlsplit(at)
+    return Door(
+        store,
+        https=parts.scheme == "https",
+        port=parts.port,
+        provider=Provider(asked, at) if asked.issuer else None,
+        passwords=asked.passwords,
+    )
 
 
 def _public_host(url: str) -> str:

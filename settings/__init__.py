@@ -15,6 +15,7 @@ from settings.sections import (
     OfficeSettings,
     OutboxSettings,
     SettingsError,
+    SignInSettings,
     SourceSettings,
     WatchSettings,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "OutboxSettings",
     "Settings",
     "SettingsError",
+    "SignInSettings",
     "SourceSettings",
     "Start",
     "WatchSettings",

@@ -26,6 +26,7 @@ from settings.sections import (
     OfficeSettings,
     OutboxSettings,
     RegistrySettings,
+    ReviewSettings,
     SettingsError,
     SourceSettings,
     UnconfirmedSettings,
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     livechat: LivechatSettings = LivechatSettings()
     unconfirmed: UnconfirmedSettings = UnconfirmedSettings()
+    review: ReviewSettings = ReviewSettings()
     escalation: tuple[EscalationStep, ...] = Field(
         tuple(
             EscalationStep(hours=hours, who=who)

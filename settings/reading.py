@@ -15,6 +15,7 @@ from settings.sections import (
     EscalationStep,
     OAuthSettings,
     SettingsError,
+    SignInSettings,
     SourceSettings,
     cause_of,
 )
@@ -98,4 +99,6 @@ def _allowed_beside(location: tuple[int | str, ...]) -> list[str]:
         model = listed.get(name) or Settings.model_fields[name].annotation
     if "oauth" in location[:-1]:
         model = OAuthSettings
+    if "sign_in" in location[:-1]:
+        model = SignInSettings
     return sorted(set(model.model_fields) - {names[-1] for names in _ENVIRONMENT_ONLY})

@@ -212,6 +212,57 @@ class LivechatSettings(Section):
         return (*files, *self.webhook_secrets.get_secret_value().split())
 
 
+class SignInSettings(Section):
+    """How a team signs in at the review page: by its OpenID provider, by passwords, or both."""
+
+    issuer: str = Field("", description="https:// address of the OpenID provider")
+    client_id: str = Field("", description="As the provider knows the review page")
+    client_secret_file: Path | None = Field(None, description="Without one, PKCE alone proves us")
+    label: str = Field("single sign-on", description="What the button calls the provider")
+    scope: str = Field("openid profile", description="What is asked for, separated by blanks")
+    name_claim: str = Field("preferred_username", description="Claim that new users are named by")
+    groups_claim: str = Field("groups", description="Claim that lists somebody's groups")
+    roles: dict[str, Literal["staff", "lead", "data", "admin"]] = Field(
+        {}, description="Role of each group, the first that fits; empty: as the users page says"
+    )
+    unknown: Literal["refuse", "add"] = Field("refuse", description="Who has no user here yet")
+    passwords: bool = Field(default=True, description="Whether passwords open the page as well")
+    clock_skew: float = Field(60, ge=0, le=300, description="Seconds that clocks may differ")
+    timeout: float = Field(10, gt=0, le=60, description="Seconds to wait for the provider")
+    ca_file: Path | None = Field(None, description="CA, where it is not a public one")
+    allow_loopback_http: bool = Field(default=False, description="For tests on this machine")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        scheme, _, rest = self.issuer.partition("://")
+        near = self.allow_loopback_http and rest.startswith(("127.0.0.1", "localhost", "[::1]"))
+        if self.issuer and not (scheme == "https" or (scheme == "http" and near)):
+            msg = "issuer must begin with https://"
+        elif self.issuer and not self.client_id:
+            msg = "issuer needs client_id"
+        elif not self.issuer and not self.passwords:
+            msg = "without passwords there must be an issuer, or nobody gets in"
+        elif self.unknown == "add" and not self.roles:
+            msg = 'unknown = "add" needs roles: which group has which role'
+        elif "openid" not in self.scope.split():
+            msg = "scope must hold openid"
+        else:
+            return self
+        raise ValueError(msg)
+
+    def client_secret(self) -> str:
+        """The client secret, "" where there is none."""
+        if self.client_secret_file is None:
+            return ""
+        return secret_in("client secret", self.client_secret_file)
+
+
+class ReviewSettings(Section):
+    """The review page."""
+
+    sign_in: SignInSettings = SignInSettings()
+
+
 class CertaintySettings(Section):
     """How sure a reading must be; a case that rests on one less sure is checked by a person.
 

@@ -39,6 +39,15 @@ class Access:
     message_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at the seals found: how many rows are whole, and the first that is not."""
+
+    rows: int
+    broken: int | None
+    is_all: bool  # or the newest rows only
+
+
 class AccessLog:
     """Rows that are only ever added."""
 
@@ -60,6 +69,7 @@ class AccessLog:
         case_id: int | None = None,
         kinds: Collection[Looked] = (),
         since: datetime | None = None,
+        until: datetime | None = None,
         before_id: int | None = None,
         limit: int = 200,
     ) -> list[tuple[int, Access]]:
@@ -73,6 +83,8 @@ class AccessLog:
             query = query.where(access_log.c.kind.in_(kinds))
         if since is not None:
             query = query.where(access_log.c.at >= since)
+        if until is not None:
+            query = query.where(access_log.c.at < until)
         if before_id is not None:
             query = query.where(access_log.c.id < before_id)
         with self._database.reading() as connection:
@@ -80,18 +92,29 @@ class AccessLog:
 
     def first_broken(self) -> int | None:
         """The first row that was tampered with or cut off, None where the log is whole."""
+        return self.check().broken
+
+    def check(self, newest: int | None = None) -> Checked:
+        """Whether each row is as it was written and follows the one before: all, or the newest.
+
+        A check of the newest rows begins with the seal of the row before them, as it stands.
+        """
         with self._database.reading() as connection:
             end = connection.execute(select(access_log_end)).one()
-            previous, expected = GENESIS, 1
-            query = select(access_log).order_by(access_log.c.id)
+            before = max(end.entry_id - newest, 0) if newest is not None else 0
+            seal = select(access_log.c.hash).where(access_log.c.id == before)
+            previous = connection.scalar(seal) if before else GENESIS
+            expected = before + 1
+            query = select(access_log).where(access_log.c.id > before).order_by(access_log.c.id)
             with connection.execute(query.execution_options(yield_per=1_000)) as rows:
                 for row in rows:
-                    if row.hash != _sealed(previous, expected, _access(row))["hash"]:
-                        return expected
-                    if row.id != expected:
-                        return expected
+                    sealed = _sealed(str(previous), expected, _access(row))
+                    if row.id != expected or row.hash != sealed["hash"]:
+                        return Checked(expected - 1 - before, expected, is_all=before == 0)
                     previous, expected = row.hash, expected + 1
-        return None if (expected - 1, previous) == (end.entry_id, end.hash) else expected
+        is_whole = (expected - 1, previous) == (end.entry_id, end.hash)
+        broken = None if is_whole else expected
+        return Checked(expected - 1 - before, broken, is_all=before == 0)
 
 
 def _sealed(previous: str, number: int, access: Access) -> dict[str, object]:

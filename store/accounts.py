@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, update
 
-from store.access_schema import entry_links, sign_in_failures, users, web_sessions
+from store.access_invitations import Invitations
+from store.access_schema import (
+    entry_links,
+    invitations,
+    sign_in_failures,
+    spent_answers,
+    users,
+    web_sessions,
+)
 from store.database import Database, insert_new
 from store.errors import RefusedError
 from store.schema import AnyRow
 from store.writing import Turn
 
 Role = Literal["staff", "lead", "data", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: A session's last use is written down no oftener than this: else every page would be a write.
 SEEN_EVERY: Final = timedelta(minutes=1)
@@ -33,6 +42,9 @@ class User:
     created_at: datetime
     password_at: datetime
     disabled_at: datetime | None
+    issuer: str | None = None  # who they are for an OpenID provider: both or neither
+    subject: str | None = None
+    has_password: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class Session:
     name: str
     role: Role
     ends_at: datetime
+    has_new_role: bool = False  # since its id was given out
 
 
 class Accounts:
@@ -50,6 +63,7 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.invitations = Invitations(database)
 
     # Users
 
@@ -59,19 +73,48 @@ class Accounts:
             return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
 
     def has_users(self) -> bool:
-        """Whether anybody can sign in by password."""
+        """Whether there is anybody who may sign in; then links open nothing."""
         with self._database.reading() as connection:
             return bool(connection.scalar(select(exists().where(users.c.disabled_at.is_(None)))))
 
     def password_hash(self, name: str) -> tuple[User, str] | None:
         """A user who may sign in, with the hash to check against; None for anybody else."""
-        query = select(users).where(users.c.name == _key(name), users.c.disabled_at.is_(None))
+        query = select(users).where(
+            users.c.name == _key(name), users.c.disabled_at.is_(None), users.c.password_hash != ""
+        )
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (_user(row), row.password_hash)
 
-    def add(self, name: str, role: Role, password_hash: str, *, by: str, now: datetime) -> None:
-        """Add a user.
+    def named(self, name: str) -> User | None:
+        """The user of that name, disabled or not."""
+        return self._one(users.c.name == _key(name))
+
+    def numbered(self, user_id: int) -> User | None:
+        return self._one(users.c.id == user_id)
+
+    def known_as(self, issuer: str, subject: str) -> User | None:
+        """Who somebody is here whom the provider *issuer* calls *subject*, disabled or not."""
+        return self._one((users.c.issuer == issuer) & (users.c.subject == subject))
+
+    def _one(self, which: ColumnElement[bool]) -> User | None:
+        with self._database.reading() as connection:
+            row = connection.execute(select(users).where(which)).one_or_none()
+        return None if row is None else _user(row)
+
+    def add(
+        self,
+        name: str,
+        role: Role,
+        password_hash: str,
+        *,
+        by: str,
+        now: datetime,
+        identity: tuple[str, str] | None = None,
+    ) -> None:
+        """Add a user; without a password ("") they come by an invitation or their provider.
+
+        *identity* is issuer and subject, where an OpenID provider vouches for them.
 
         Raises:
             RefusedError: There is one of that name, or none is given.
@@ -79,7 +122,11 @@ class Accounts:
         """
         if not _key(name):
             raise RefusedError("a user needs a name")
-        row = {"name": _key(name), "role": role, "password_hash": password_hash}
+        issuer, subject = identity or (None, None)
+        row: dict[str, str | None] = {
+            "name": _key(name), "role": role, "password_hash": password_hash,
+        }  # fmt: skip
+        row |= {"issuer": issuer, "subject": subject}
         with self._database.writing() as connection:
             turn = Turn(connection, by, now)
             taken = connection.scalar(select(users.c.id).where(users.c.name == row["name"]))
@@ -90,9 +137,14 @@ class Accounts:
             turn.tell("user_added", None, user_id=number, role=role)
             turn.end()
 
-    def set_role(self, name: str, role: Role, *, by: str, now: datetime) -> None:
-        """Give a user another role, from their next click on."""
-        self._change(name, "user_role", by, now, {"role": role})
+    def set_role(
+        self, name: str, role: Role, *, by: str, now: datetime, keeps_admin: bool = False
+    ) -> None:
+        """Give a user another role, from their next click on.
+
+        With *keeps_admin* the last admin who may sign in stays one (``RefusedError``).
+        """
+        self._change(name, "user_role", by, now, {"role": role}, keeps_admin=keeps_admin)
 
     def set_password(self, name: str, password_hash: str, *, by: str, now: datetime) -> None:
         """Give a user another password; who is signed in with the old one is signed out."""
@@ -105,9 +157,15 @@ class Accounts:
         with self._database.writing() as connection:
             connection.execute(update(users).where(same).values(password_hash=new))
 
-    def disable(self, name: str, *, by: str, now: datetime) -> None:
-        """Keep a user out from their next click on; what they did stays under their name."""
-        self._change(name, "user_disabled", by, now, {"disabled_at": now}, signs_out=True)
+    def disable(self, name: str, *, by: str, now: datetime, keeps_admin: bool = False) -> None:
+        """Keep a user out from their next click on; what they did stays under their name.
+
+        *keeps_admin* as with ``set_role``.
+        """
+        values = {"disabled_at": now}
+        self._change(
+            name, "user_disabled", by, now, values, signs_out=True, keeps_admin=keeps_admin
+        )
 
     def enable(self, name: str, *, by: str, now: datetime) -> None:
         """Let a disabled user in again."""
@@ -122,16 +180,22 @@ class Accounts:
         values: Mapping[str, Any],
         *,
         signs_out: bool = False,
+        keeps_admin: bool = False,
     ) -> None:
         with self._database.writing() as connection:
             turn = Turn(connection, by, now)
-            number = connection.scalar(select(users.c.id).where(users.c.name == _key(name)))
-            if number is None:
+            query = select(users).where(users.c.name == _key(name))
+            found = connection.execute(query).one_or_none()
+            if found is None:
                 raise RefusedError("there is no user of that name; `users list` shows all")
-            connection.execute(update(users).where(users.c.id == number).values(**values))
+            is_admin = found.role == "admin" and found.disabled_at is None
+            if keeps_admin and is_admin and not _other_admin(connection, found.id):
+                raise RefusedError("nobody else could manage users; make another admin first")
+            connection.execute(update(users).where(users.c.id == found.id).values(**values))
             if signs_out:
-                connection.execute(delete(web_sessions).where(web_sessions.c.user_id == number))
-            turn.tell(event, None, user_id=number, role=values.get("role"))
+                for table in (web_sessions, invitations):
+                    connection.execute(delete(table).where(table.c.user_id == found.id))
+            turn.tell(event, None, user_id=found.id, role=values.get("role"))
             turn.end()
 
     # Sessions
@@ -167,7 +231,15 @@ class Accounts:
             with self._database.writing() as connection:
                 mine = web_sessions.c.id_hash == id_hash
                 connection.execute(update(web_sessions).where(mine).values(seen_at=now))
-        return Session(row.user_id, row.name, row.role_now or row.role, row.ends_at)
+        role = row.role_now or row.role
+        return Session(row.user_id, row.name, role, row.ends_at, has_new_role=role != row.role)
+
+    def renew_session(self, old_hash: str, new_hash: str, role: Role) -> bool:
+        """Give a session another id and note its role now; False where somebody was quicker."""
+        with self._database.writing() as connection:
+            mine = web_sessions.c.id_hash == old_hash
+            renewed = update(web_sessions).where(mine).values(id_hash=new_hash, role=role)
+            return connection.execute(renewed).rowcount == 1
 
     def end_session(self, id_hash: str) -> None:
         """Sign out: the session's id opens nothing any more."""
@@ -196,6 +268,16 @@ class Accounts:
                 taken.returning(entry_links.c.name, entry_links.c.role)
             ).one_or_none()
         return None if row is None else (row.name, row.role)
+
+    # Answers of a provider
+
+    def spend(self, state_hash: str, now: datetime, *, ends_at: datetime) -> bool:
+        """Use a provider's answer up; False where it was used before."""
+        with self._database.writing() as connection:
+            connection.execute(delete(spent_answers).where(spent_answers.c.ends_at <= now))
+            row = {"state_hash": state_hash, "ends_at": ends_at}
+            added = insert_new(connection, spent_answers).returning(spent_answers.c.state_hash)
+            return connection.scalar(added.values(row)) is not None
 
     # Failed attempts
 
@@ -263,9 +345,15 @@ def _add_missing(connection: Connection, keys: Collection[str], now: datetime) -
     connection.execute(insert_new(connection, sign_in_failures), rows)
 
 
+def _other_admin(connection: Connection, user_id: int) -> bool:
+    others = (users.c.role == "admin") & users.c.disabled_at.is_(None) & (users.c.id != user_id)
+    return bool(connection.scalar(select(exists().where(others))))
+
+
 def _key(name: str) -> str:
     return name.strip().casefold()
 
 
 def _user(row: AnyRow) -> User:
-    return User(**{name: getattr(row, name) for name in User.__slots__})
+    values = {name: getattr(row, name) for name in User.__slots__ if name != "has_password"}
+    return User(**values, has_password=bool(row.password_hash))

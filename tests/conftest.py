@@ -5,6 +5,7 @@ from hypothesis import settings
 pytest_plugins = [
     "services.browser",
     "services.dovecot",
+    "services.openid_provider",
     "services.postgres",
     "services.staffed_page",
 ]

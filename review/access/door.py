@@ -11,21 +11,25 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from review.access import passwords
-from store import Store
+from review.access.provider import Identity, Provider, ProviderError, asked_with
+from store import RefusedError, Store
 from store.access_log import Access
-from store.accounts import Role, Session, User
+from store.accounts import ROLES, Role, Session, User
 
 #: Failures that cost nothing: of one name from one address, of one address, of one name.
 FREE_PAIR, FREE_ADDRESS, FREE_NAME = 5, 20, 50
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=15)
 FORGET_AFTER: Final = timedelta(hours=24)
+#: How long somebody may take at the provider, and an invitation may lie about.
+LEAVING_LASTS: Final = timedelta(minutes=10)
+INVITATION_LASTS: Final = timedelta(hours=24)
 
 
 def _utc_now() -> datetime:
@@ -38,19 +42,31 @@ class Door:
 
     store: Store
     https: bool = False
+    port: int | None = None  # where the address has one that is not https's own
+    provider: Provider | None = None
+    passwords: bool = True  # whether they open the page as well
     idle: timedelta = timedelta(minutes=30)
     longest: timedelta = timedelta(hours=12)
     clock: Callable[[], datetime] = _utc_now
 
     @property
     def cookie(self) -> str:
-        """The session's cookie; the prefix makes browsers insist on Secure and on our host."""
-        return "__Host-fit-triage" if self.https else "fit-triage"
+        """The session's cookie; the prefix makes browsers insist on Secure and on our host.
+
+        It has the port, for browsers hand cookies to whatever else the same host serves.
+        """
+        port = f"-{self.port}" if self.port else ""
+        return f"__Host-fit-triage{port}" if self.https else f"fit-triage{port}"
 
     @property
     def visitor_cookie(self) -> str:
         """What the form token of somebody is made from who is not signed in yet."""
         return f"{self.cookie}-visitor"
+
+    @property
+    def leaving_cookie(self) -> str:
+        """What somebody who went to the provider is known by when they come back."""
+        return f"{self.cookie}-leaving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,11 @@ def come_by_password(door: Door, name: str, password: str, address: str) -> str 
 
     It takes the same work for each of them, so that nobody learns who has an account.
     """
+    found = _checked(door, name, password, address)
+    return _open(door, found, found.name, found.role) if isinstance(found, User) else found
+
+
+def _checked(door: Door, name: str, password: str, address: str) -> User | Held | None:
     now, accounts = door.clock(), door.store.accounts
     keys = throttled_by(name, address)
     if until := accounts.attempt(keys, pause, now, FORGET_AFTER):
@@ -120,7 +141,138 @@ def come_by_password(door: Door, name: str, password: str, address: str) -> str 
     accounts.forgive({pair, by_name}, {by_address})
     if newer := passwords.renewed(known_hash, password):
         accounts.rehash(user.id, known_hash, newer)
+    return user
+
+
+# The team's provider
+
+
+def come_by_provider(
+    door: Door, secret: str, answer: Mapping[str, str], invitation: str = ""
+) -> str:
+    """A new session's id for whoever comes back from the provider with *answer*.
+
+    *secret* is what they left with. With an *invitation* they become its user, whoever the provider
+    says they are; otherwise a user is known by issuer and subject alone, never by an address.
+
+    Raises:
+        ProviderError: Nobody was let in, and why; it is in the access log as well.
+
+    """
+    try:
+        user = _vouched(door, secret, answer, invitation)
+    except ProviderError:
+        door.store.access_log.record(Access(door.clock(), "", "", "sign_in_refused"))
+        raise
     return _open(door, user, user.name, user.role)
+
+
+def _vouched(door: Door, secret: str, answer: Mapping[str, str], invitation: str) -> User:
+    provider, now = door.provider, door.clock()
+    if provider is None or not secret:
+        raise ProviderError("not_ours", "nobody left")
+    state, ends_at = hashed(asked_with(secret, "state")), now + LEAVING_LASTS
+    if not door.store.accounts.spend(state, now, ends_at=ends_at):
+        raise ProviderError("used")
+    user = _user_of(door, provider, provider.identity(secret, answer), invitation)
+    if user.disabled_at:
+        raise ProviderError("disabled")
+    return user
+
+
+def _user_of(door: Door, provider: Provider, identity: Identity, invitation: str) -> User:
+    accounts, now = door.store.accounts, door.clock()
+    role = _role(provider, identity)
+    if provider.gives_roles and role is None:
+        raise ProviderError("no_role")
+    if invitation:
+        _accept(door, identity, invitation)
+    user = accounts.known_as(identity.issuer, identity.subject)
+    if user is None:
+        user = _added(door, provider, identity, role)
+    if role and role != user.role and not user.disabled_at:
+        accounts.set_role(user.name, role, by="sign-in service", now=now)
+        user = replace(user, role=role)
+    return user
+
+
+def _accept(door: Door, identity: Identity, invitation: str) -> None:
+    taking = door.store.accounts.invitations.take_for_identity
+    try:
+        name = taking(hashed(invitation), identity.issuer, identity.subject, door.clock())
+    except RefusedError:
+        raise ProviderError("taken") from None
+    if name is None:
+        raise ProviderError("invitation")
+
+
+def _added(door: Door, provider: Provider, identity: Identity, role: Role | None) -> User:
+    if not provider.adds_unknown or role is None:
+        raise ProviderError("unknown")
+    if not identity.name.strip():
+        raise ProviderError("no_name")
+    known = identity.issuer, identity.subject
+    try:
+        door.store.accounts.add(
+            identity.name, role, "", by="sign-in service", now=door.clock(), identity=known
+        )
+    except RefusedError:
+        raise ProviderError("name_taken") from None
+    user = door.store.accounts.known_as(*known)
+    if user is None:
+        raise ProviderError("unknown")
+    return user
+
+
+def _role(provider: Provider, identity: Identity) -> Role | None:
+    told = provider.role_of(identity)
+    return next((role for role in ROLES if role == told), None)
+
+
+# Invitations
+
+
+def invite(door: Door, name: str, *, by: str) -> str:
+    """A token by which user *name* sets a password or names the provider's account, once."""
+    token, now = new_secret(), door.clock()
+    ends_at = now + INVITATION_LASTS
+    door.store.accounts.invitations.offer(name, hashed(token), by=by, now=now, ends_at=ends_at)
+    return token
+
+
+def come_by_invitation(door: Door, token: str, password: str) -> str | None:
+    """A new session's id for somebody who sets their password; None for a link that is over.
+
+    Raises:
+        PasswordRefusedError: The password is too easy; the link stays good.
+
+    """
+    now, taking = door.clock(), door.store.accounts.invitations
+    name = taking.whose(hashed(token), now)
+    if name is None:
+        return None
+    new_hash = passwords.password_hash(password, name)
+    taken = taking.take_for_password(hashed(token), new_hash, now)
+    user = door.store.accounts.named(taken) if taken else None
+    return _open(door, user, user.name, user.role) if user else None
+
+
+def change_password(door: Door, name: str, old: str, new: str, address: str) -> str | Held | None:
+    """A new session's id for whoever knows their *old* password; every other session ends.
+
+    None where it is not the old one, ``Held`` after too many attempts.
+
+    Raises:
+        PasswordRefusedError: The new one is too easy.
+
+    """
+    now, accounts = door.clock(), door.store.accounts
+    new_hash = passwords.password_hash(new, name)
+    found = _checked(door, name, old, address)
+    if found is None or isinstance(found, Held):
+        return found
+    accounts.set_password(name, new_hash, by=name, now=now)
+    return _open(door, found, found.name, found.role)
 
 
 def throttled_by(name: str, address: str) -> Mapping[str, int]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from review.access.door import Door, form_token, hashed, new_secret, token_fits
 from review.access.rights import TABLE, Needs, Person
 from store import StoreError
 from store.access_log import Access, Looked
+from store.accounts import Role
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 #: Forms are words; nothing is uploaded.
@@ -92,6 +94,7 @@ class Guard:
                 await self._no(request, found, send)
                 return
             visit = await self._who(request, *found)
+            send = self._with_cookies(visit, send)
             body, refused = await self._checked(visit)
             if refused is not None:
                 await self._no(request, refused, send)
@@ -102,10 +105,10 @@ class Guard:
         except ClientDisconnect:
             return
         else:
-            await self._app(scope, _replayed(body, receive), self._with_visitor(visit, send))
+            await self._app(scope, _replayed(body, receive), send)
 
     async def _who(self, request: Request, needs: Needs, path: Mapping[str, Any]) -> _Visit:
-        door, person = self._door, None
+        door, person, found = self._door, None, None
         secret = request.cookies.get(door.cookie, "")
         if secret:
             found = await run_in_threadpool(
@@ -117,11 +120,20 @@ class Guard:
             )
             person = Person(found.name, found.role) if found else None
         is_new = False
+        if found and found.has_new_role and request.method == "GET" and not needs.by_itself:
+            secret, is_new = await self._renewed(secret, found.role)
         if person is None:
             known = request.cookies.get(door.visitor_cookie, "")
             secret, is_new = known or new_secret(), not known
         request.state.person, request.state.csrf = person, form_token(secret)
         return _Visit(request, needs, path, person, secret, is_new)
+
+    async def _renewed(self, secret: str, role: Role) -> tuple[str, bool]:
+        """Another id for a session whose role has changed: what knew the old one knows no more."""
+        newer, renew = new_secret(), self._door.store.accounts.renew_session
+        if await run_in_threadpool(renew, hashed(secret), hashed(newer), role):
+            return newer, True
+        return secret, False
 
     async def _checked(self, visit: _Visit) -> tuple[bytes | None, int | None]:
         """The body, where it had to be read, and the status of a refusal."""
@@ -133,7 +145,7 @@ class Guard:
                 return None, 403
         if visit.request.method in SAFE:
             return None, None
-        return await _token_checked(visit)
+        return await _token_checked(visit, "https" if self._door.https else "http")
 
     async def _record(self, visit: _Visit, kind: Looked | None) -> None:
         if kind is None or visit.person is None:
@@ -149,23 +161,54 @@ class Guard:
         asks_for_a_page = "text/html" in request.headers.get("accept", "")
         answer: Response
         if status == 401 and request.method == "GET" and asks_for_a_page:
-            there = quote(request.url.path, safe="/")
-            answer = RedirectResponse(f"/sign-in?next={there}", 303)
+            answer = _to_the_door(request)
         else:
             answer = self._refuse(request, status, REFUSALS[status])
         await answer(request.scope, request.receive, send)
 
-    def _with_visitor(self, visit: _Visit, send: Send) -> Send:
-        """Give a visitor who sees the door the cookie that their form's token is made from."""
-        if not visit.is_new or visit.request.url.path.startswith("/static/"):
+    def _with_cookies(self, visit: _Visit, send: Send) -> Send:
+        """Give the browser what forms' tokens are made from: a visitor's, or a renewed session."""
+        by_visitor = visit.person is None
+        shows_a_form = visit.needs.right == "enter" and "/static/" not in visit.request.url.path
+        if not visit.is_new or (by_visitor and not shows_a_form):
             return send
+        name = self._door.visitor_cookie if by_visitor else self._door.cookie
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                set_cookie(message, self._door.visitor_cookie, visit.secret, self._door)
+                set_cookie(message, name, visit.secret, self._door)
             await send(message)
 
         return sending
+
+
+def _to_the_door(request: Request) -> Response:
+    """To the sign-in page; but who follows a link from elsewhere may be signed in.
+
+    The session's cookie is not sent with a request that another site began, nor with a redirect of
+    it. A request that our own page begins brings it.
+    """
+    path = quote(request.url.path, safe="/")
+    if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return onwards(f"{path}{query}")
+    return RedirectResponse(f"/sign-in?next={path}", 303)
+
+
+def onwards(there: str) -> Response:
+    """A page that leads to *there* at once, as a page of ours and not as a redirect."""
+    address = escape(inside(there))
+    return HTMLResponse(
+        '<!doctype html><html lang="en-GB"><head><meta charset="utf-8">'
+        f'<meta http-equiv="refresh" content="0; url={address}"><title>fit-triage</title></head>'
+        f'<body><p><a href="{address}">Go on to fit-triage</a></p></body></html>'
+    )
+
+
+def inside(path: str) -> str:
+    """*path* where it leads to a page of ours, else the start."""
+    is_ours = path.startswith("/") and not path.startswith("//") and path.isprintable()
+    return path if is_ours and "\\" not in path else "/"
 
 
 def csrf_token(request: Request) -> str:
@@ -206,12 +249,12 @@ def _declared(
     return status
 
 
-async def _token_checked(visit: _Visit) -> tuple[bytes | None, int | None]:
+async def _token_checked(visit: _Visit, scheme: str) -> tuple[bytes | None, int | None]:
     request = visit.request
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return None, 419
     origin = request.headers.get("origin", "null")  # "null" where no referrer is told
-    if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin not in {"null", f"{scheme}://{request.headers.get('host')}"}:
         return None, 419
     if visit.is_new:
         return None, 419

@@ -10,6 +10,7 @@ from settings import (
     OutboxSettings,
     Settings,
     SettingsError,
+    SignInSettings,
     SourceSettings,
     WatchSettings,
     read_settings,
@@ -164,6 +165,7 @@ def test_a_slip_in_an_edited_template_is_found_at_the_start(tmp_path: Path) -> N
         WatchSettings,
         OutboxSettings,
         MailSettings,
+        SignInSettings,
     ],
 )
 def test_every_setting_is_documented(model: type) -> None:
