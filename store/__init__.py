@@ -12,7 +12,7 @@ from store.errors import (
 )
 from store.leases import Lease
 from store.outbox import Later, Left, OutboxCounts, OutboxRow, Settled, Stuck
-from store.pages import Page, Place, Wanted
+from store.pages import NOBODY, Page, Place, Wanted
 from store.queue import CaseRow, CaseStory, Quarantined, StoredDecision, StoredMessage
 from store.registry import ImportReport, Rejection
 from store.registry_files import read_registry_file
@@ -20,9 +20,11 @@ from store.registry_queries import registry_queries
 from store.runs import Counts, Run, Tally
 from store.store import Store, open_store
 from store.verdicts import StoredVerdict, Undone
+from store.views import SavedView
 from triage.records import Outcome
 
 __all__ = [
+    "NOBODY",
     "AlreadyOutError",
     "Batch",
     "CaseRow",
@@ -44,6 +46,7 @@ __all__ = [
     "RefusedError",
     "Rejection",
     "Run",
+    "SavedView",
     "Settled",
     "Store",
     "StoreBusyError",

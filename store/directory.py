@@ -22,6 +22,7 @@ from store.schema import (
     therapist_addresses,
     therapists,
 )
+from store.search import folded
 from triage.records import Client, Email, Request, Session, Therapist
 
 _SESSION = (
@@ -150,6 +151,11 @@ class RegistryDirectory:
         found += [session for owner in undecided for session in self._sessions_of[owner]]
         self._load_clients({session.client_id for session in found} - self._clients.keys())
 
+    def prefetch_people(self, therapist_ids: Iterable[str], client_ids: Iterable[str]) -> None:
+        """Fetch these therapists and clients in one go."""
+        self._load_therapists({name for name in therapist_ids if name} - self._therapists.keys())
+        self._load_clients({name for name in client_ids if name} - self._clients.keys())
+
     def _latest_import(self) -> int:
         if self._generation is None:
             with self._reading() as connection:
@@ -246,6 +252,25 @@ def unconfirmed_by_therapist(
         .group_by(sessions.c.therapist_id)
     )
     return {str(owner): int(count) for owner, count in connection.execute(query)}
+
+
+def therapists_named(connection: Connection, typed: str, limit: int) -> list[Therapist]:
+    """Therapists with the id *typed*, or whose name holds words that begin with its words."""
+    wanted = list(folded(typed))
+    names = connection.execute(select(therapists.c.therapist_id, therapists.c.name)).all()
+    found = [
+        row.therapist_id
+        for row in names
+        if row.therapist_id.casefold() == typed.strip().casefold() or _named(row.name, wanted)
+    ]
+    query = select(therapists).where(therapists.c.therapist_id.in_(found[:AT_ONCE]))
+    rows = connection.execute(query.order_by(therapists.c.name).limit(limit))
+    return [therapist_from(row) for row in rows]
+
+
+def _named(name: str, wanted: Sequence[str]) -> bool:
+    words = list(folded(name)) if wanted else []
+    return bool(words) and all(any(word.startswith(w) for word in words) for w in wanted)
 
 
 def therapist_from(row: AnyRow) -> Therapist:

@@ -1,49 +1,69 @@
 """A queue page by page: what fits the filters, from a place on, in the order of urgency.
 
-A page begins after the last case of the one before it, by that case's own place in the order. So a
-page costs the same however far down it is, and a case that goes or comes meanwhile shifts no other.
+Open cases come first, those in danger above all, then by priority and the time left; closed ones
+follow, the newest first. A page begins after the last case of the one before it, by that case's own
+place in the order. So a page costs the same however far down it is, and a case that goes or comes
+meanwhile shifts no other.
+
+Each of the three ranks is a question of its own, asked only while the page has room: however many
+cases are closed, a page of open ones looks at none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
+from store.joining import CLOSED
 from store.outgoing_schema import marks
 from store.queue import CaseRow, case_rows, cases_query, queue_conditions
-from store.schema import cases, clients, decisions, messages, therapists
+from store.schema import cases
+from store.search import Term, found_in, terms_of
 
-#: Words beyond these are not looked for: nobody types more to find a case.
-MOST_WORDS: Final = 8
+#: Whose a case is, where no name is meant.
+NOBODY: Final = "@nobody"
+
+Rank = Literal["danger", "open", "closed"]
+_RANKS: Final[tuple[Rank, ...]] = ("danger", "open", "closed")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a case stands in the order of urgency."""
+    """Where a case stands in the order; of a closed one its number alone counts."""
 
     safeguarding: bool
     priority: int
     deadline: datetime | None
     case_id: int
+    is_closed: bool = False
+
+    @property
+    def rank(self) -> Rank:
+        if self.is_closed:
+            return "closed"
+        return "danger" if self.safeguarding else "open"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which cases: None and "" stand for any.
 
-    ``words`` must all be found in the case: its number or ids, the names of its therapist and
-    client, its sender, or subject and new text of one of its mails.
+    ``words`` are as typed and must all be found in the case: its number or ids, the names of its
+    therapist and client, its senders, or its mails. ``blocker`` is asked of open cases alone, for
+    nothing is in the way of a closed one. ``confidence`` is that of the kind: from, and below.
     """
 
     queue: str | None = None
     state: str | None = None
     blocker: str | None = None
     due_before: datetime | None = None
-    assignee: str | None = None
+    assignee: str | None = None  # a name, or NOBODY
+    therapist_id: str | None = None
+    confidence: tuple[float, float] | None = None
     safeguarding: bool | None = None
     words: str = ""
     include_closed: bool = False
@@ -58,57 +78,95 @@ class Page:
 
 
 def page(connection: Connection, wanted: Wanted, after: Place | None, size: int) -> Page:
-    conditions = [*_conditions(wanted), *([_beyond(after)] if after else [])]
-    rows = case_rows(connection, cases_query(*conditions).limit(size + 1))
-    shown = tuple(rows[:size])
-    return Page(shown, place_of(shown[-1]) if len(rows) > size else None)
+    terms = terms_of(wanted.words)
+    if wanted.words and not terms:
+        return Page((), None)
+    found: list[tuple[int, Rank]] = []
+    for rank in _ranks(wanted):
+        if len(found) > size or (after and _RANKS.index(rank) < _RANKS.index(after.rank)):
+            continue
+        begin = after if after and after.rank == rank else None
+        query = _numbers(connection, rank, wanted, terms, begin).limit(size + 1 - len(found))
+        found += [(number, rank) for number in connection.scalars(query)]
+    shown = _rows(connection, [number for number, _ in found[:size]])
+    more = len(found) > size
+    return Page(shown, _place(shown[-1], found[size - 1][1]) if more else None)
 
 
 def place_of(row: CaseRow) -> Place:
+    """Where an open case stands; of a closed one where it stood when it was open."""
     decision = row.decision
     return Place(decision.safeguarding, decision.priority, decision.deadline, row.case_id)
 
 
-def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def open_counts(connection: Connection, views: Sequence[Wanted] = ()) -> list[dict[str, int]]:
+    """How many open cases there are by queue: of all that the queues show, then of each view."""
+    conditions = [and_(*_filters(wanted)) for wanted in (Wanted(), *views)]
+    counted = [func.count().filter(condition) for condition in conditions]
+    query = select(cases.c.queue, *counted).where(cases.c.open).group_by(cases.c.queue)
+    rows = connection.execute(query).all()
+    return [{row[0]: row[n] for row in rows if row[n]} for n in range(1, len(counted) + 1)]
+
+
+def _ranks(wanted: Wanted) -> Iterator[Rank]:
+    """The ranks in which there can be any such case."""
+    if wanted.state not in CLOSED:
+        if wanted.safeguarding is not False:
+            yield "danger"
+        if not wanted.safeguarding:
+            yield "open"
+    shows_closed = wanted.include_closed if wanted.state is None else wanted.state in CLOSED
+    if shows_closed and not wanted.blocker:
+        yield "closed"
+
+
+def _numbers(
+    connection: Connection, rank: Rank, wanted: Wanted, terms: Sequence[Term], after: Place | None
+) -> Select[Any]:
+    """The numbers of the cases of one rank, in order."""
+    query = select(cases.c.id).where(*_filters(wanted))
+    if rank == "closed":
+        query = query.where(~cases.c.open).order_by(cases.c.id.desc())
+        if wanted.safeguarding is not None:
+            query = query.where(cases.c.safeguarding.is_(wanted.safeguarding))
+        if after:
+            query = query.where(cases.c.id < after.case_id)
+    else:
+        query = query.where(cases.c.open, cases.c.safeguarding.is_(rank == "danger"))
+        query = query.order_by(cases.c.priority, cases.c.deadline.nulls_last(), cases.c.id)
+        if after:
+            query = query.where(_beyond(after))
+    if terms:
+        found = found_in(connection, terms, is_open=rank != "closed")
+        query = query.where(cases.c.id.in_(found))
+    return query
+
+
+def _filters(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield from queue_conditions(
         queue=wanted.queue,
         state=wanted.state,
         blocker=wanted.blocker,
         due_before=wanted.due_before,
-        include_closed=wanted.include_closed,
+        include_closed=True,  # the rank says so
     )
-    if wanted.assignee is not None:
-        yield marks.c.assignee == wanted.assignee
-    if wanted.safeguarding is not None:
-        yield cases.c.safeguarding.is_(wanted.safeguarding)
-    for word in wanted.words.split()[:MOST_WORDS]:
-        yield _holds(word)
+    if wanted.assignee == NOBODY:
+        yield ~_is_marked(marks.c.assignee != "")
+    elif wanted.assignee is not None:
+        yield _is_marked(marks.c.assignee == wanted.assignee)
+    if wanted.therapist_id is not None:
+        yield cases.c.therapist_id == wanted.therapist_id
+    if wanted.confidence is not None:
+        low, high = wanted.confidence
+        yield and_(cases.c.confidence >= low, cases.c.confidence < high)
 
 
-def _holds(word: str) -> ColumnElement[bool]:
-    """Whether *word* stands somewhere in a case; upper and lower case are alike."""
-    names = select(therapists.c.therapist_id).where(
-        therapists.c.name.icontains(word, autoescape=True)
-    )
-    people = select(clients.c.client_id).where(
-        clients.c.first_name.icontains(word, autoescape=True)
-        | clients.c.last_name.icontains(word, autoescape=True)
-    )
-    mail = exists().where(
-        decisions.c.case_id == cases.c.id,
-        messages.c.id == decisions.c.message_id,
-        messages.c.subject.icontains(word, autoescape=True)
-        | messages.c.new_text.icontains(word, autoescape=True),
-    )
-    ids = (cases.c.session_id, cases.c.therapist_id, cases.c.client_id, cases.c.sender)
-    found = [column.icontains(word, autoescape=True) for column in ids]
-    if word.isdecimal() and len(word) < 10:
-        found.append(cases.c.id == int(word))
-    return or_(*found, cases.c.therapist_id.in_(names), cases.c.client_id.in_(people), mail)
+def _is_marked(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(marks.c.case_id == cases.c.id, condition)
 
 
 def _beyond(place: Place) -> ColumnElement[bool]:
-    """What stands below *place* in the order of ``cases_query``."""
+    """What stands below *place* in its rank."""
     later = cases.c.id > place.case_id
     if place.deadline is None:
         below = and_(cases.c.deadline.is_(None), later)
@@ -118,6 +176,17 @@ def _beyond(place: Place) -> ColumnElement[bool]:
             cases.c.deadline > place.deadline,
             and_(cases.c.deadline == place.deadline, later),
         )
-    same = or_(cases.c.priority > place.priority, and_(cases.c.priority == place.priority, below))
-    alike = and_(cases.c.safeguarding.is_(place.safeguarding), same)
-    return or_(cases.c.safeguarding.is_(False), alike) if place.safeguarding else alike
+    return or_(cases.c.priority > place.priority, and_(cases.c.priority == place.priority, below))
+
+
+def _rows(connection: Connection, numbers: Sequence[int]) -> tuple[CaseRow, ...]:
+    """The cases with these numbers, in this order."""
+    if not numbers:
+        return ()
+    rows = case_rows(connection, cases_query(cases.c.id.in_(numbers)))
+    by_number = {row.case_id: row for row in rows}
+    return tuple(by_number[number] for number in numbers)
+
+
+def _place(row: CaseRow, rank: Rank) -> Place:
+    return replace(place_of(row), is_closed=rank == "closed")

@@ -28,6 +28,8 @@ from sqlalchemy import (
 MOST_TERMS: Final = 8
 #: Words of one phrase that are looked for.
 _MOST_WORDS: Final = 16
+#: Characters of a word that are looked for; both databases have a limit far above.
+_LONGEST_WORD: Final = 100
 #: Shorter words are searched as they stand: "li*" is in every mail.
 _SHORTEST_BEGINNING: Final = 3
 
@@ -52,7 +54,7 @@ def terms_of(typed: str) -> tuple[Term, ...]:
 
 
 def _term(quoted: str, plain: str) -> Term:
-    words = tuple(folded(quoted or plain))[:_MOST_WORDS]
+    words = tuple(word[:_LONGEST_WORD] for word in folded(quoted or plain))[:_MOST_WORDS]
     return Term(words, bool(plain and words and len(words[-1]) >= _SHORTEST_BEGINNING))
 
 

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Index,
     Table,
-    Text,
     UniqueConstraint,
     event,
     text,
@@ -78,7 +77,7 @@ _FTS5: Final = "tokenize='unicode61 remove_diacritics 2', prefix='3'"
 
 
 def _sqlite_index(name: str, which: str) -> list[str]:
-    """An index over the texts *which* are open or not; what leaves it leaves it by its old words."""
+    """An index over the texts that are open, or not; a text leaves it by its old words."""
     here, before = f"NEW.open = {which}", f"OLD.open = {which}"
     put = f"INSERT INTO {name} (rowid, words) SELECT NEW.case_id, NEW.words WHERE {here}; "
     take = (
@@ -87,8 +86,10 @@ def _sqlite_index(name: str, which: str) -> list[str]:
     )
     return [
         f"CREATE VIEW {name}_texts AS SELECT case_id, words FROM case_texts WHERE open = {which}",
-        f"CREATE VIRTUAL TABLE {name} USING "
-        f"fts5(words, content='{name}_texts', content_rowid='case_id', {_FTS5})",
+        (
+            f"CREATE VIRTUAL TABLE {name} USING "
+            f"fts5(words, content='{name}_texts', content_rowid='case_id', {_FTS5})"
+        ),
         f"CREATE TRIGGER {name}_insert AFTER INSERT ON case_texts BEGIN {put}END",
         f"CREATE TRIGGER {name}_delete AFTER DELETE ON case_texts BEGIN {take}END",
         f"CREATE TRIGGER {name}_update AFTER UPDATE ON case_texts BEGIN {take}{put}END",
@@ -146,22 +147,26 @@ def _sqlite_trigger(name: str, when: str, changed: tuple[str, ...], ids: str) ->
 FILL: Final = "INSERT INTO case_texts SELECT case_id, open, words FROM case_words"
 
 _SQLITE: Final = (
-    "CREATE TABLE case_texts "
-    "(case_id INTEGER PRIMARY KEY, open BOOLEAN NOT NULL, words TEXT NOT NULL)",
+    (
+        "CREATE TABLE case_texts "
+        "(case_id INTEGER PRIMARY KEY, open BOOLEAN NOT NULL, words TEXT NOT NULL)"
+    ),
     _SQLITE_WORDS,
     *_sqlite_index("open_cases_search", "1"),
     *_sqlite_index("closed_cases_search", "0"),
     *(_sqlite_trigger(*told) for told in _EVENTS),
-    "CREATE TRIGGER case_texts_moved AFTER UPDATE OF open ON cases "
-    "WHEN OLD.open IS NOT NEW.open BEGIN "
-    "UPDATE case_texts SET open = NEW.open WHERE case_id = NEW.id; END",
+    (
+        "CREATE TRIGGER case_texts_moved AFTER UPDATE OF open ON cases "
+        "WHEN OLD.open IS NOT NEW.open BEGIN "
+        "UPDATE case_texts SET open = NEW.open WHERE case_id = NEW.id; END"
+    ),
 )
 
 # The words themselves, told apart and folded here rather than by PostgreSQL's own parser, which
 # takes "-210002" for a number and an address for one word. A word has its place for phrases.
 _POSTGRES_WORDS: Final = """
 CREATE FUNCTION fit_triage_words(said text) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(string_agg(format('%s:%s', word, least(place, 16383)), ' '), '')::tsvector
+  SELECT coalesce(string_agg(word || ':' || least(place, 16383), ' '), '')::tsvector
   FROM regexp_split_to_table(
     lower(regexp_replace(normalize(said, NFD), '[\u0300-\u036f]+', '', 'g') COLLATE {collation}),
     '[^[:alnum:]]+') WITH ORDINALITY AS told (word, place)
@@ -187,18 +192,24 @@ def _postgres_trigger(name: str, when: str, changed: tuple[str, ...], ids: str) 
     only = " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in changed)
     test = _BRINGS_WORDS if name == "decided" else "true"  # a WHEN may hold no query there
     return [
-        f"CREATE FUNCTION case_texts_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF {test} THEN DELETE FROM case_texts WHERE case_id IN ({ids}); "
-        f"INSERT INTO case_texts SELECT case_id, open, words FROM case_words "
-        f"WHERE case_id IN ({ids}); END IF; RETURN NULL; END $$",
-        f"CREATE TRIGGER case_texts_{name} AFTER {when} FOR EACH ROW "
-        f"{f'WHEN ({only}) ' if only else ''}EXECUTE FUNCTION case_texts_{name}()",
+        (
+            f"CREATE FUNCTION case_texts_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF {test} THEN DELETE FROM case_texts WHERE case_id IN ({ids}); "
+            f"INSERT INTO case_texts SELECT case_id, open, words FROM case_words "
+            f"WHERE case_id IN ({ids}); END IF; RETURN NULL; END $$"
+        ),
+        (
+            f"CREATE TRIGGER case_texts_{name} AFTER {when} FOR EACH ROW "
+            f"{f'WHEN ({only}) ' if only else ''}EXECUTE FUNCTION case_texts_{name}()"
+        ),
     ]
 
 
 _POSTGRES: Final = (
-    "CREATE TABLE case_texts "
-    "(case_id bigint PRIMARY KEY, open boolean NOT NULL, words tsvector NOT NULL)",
+    (
+        "CREATE TABLE case_texts "
+        "(case_id bigint PRIMARY KEY, open boolean NOT NULL, words tsvector NOT NULL)"
+    ),
     _POSTGRES_WORDS,
     _POSTGRES_CASE,
     *(
@@ -207,10 +218,14 @@ _POSTGRES: Final = (
         for name, which in (("open_cases_search", "open"), ("closed_cases_search", "NOT open"))
     ),
     *(line for told in _EVENTS for line in _postgres_trigger(*told)),
-    "CREATE FUNCTION case_texts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-    "UPDATE case_texts SET open = NEW.open WHERE case_id = NEW.id; RETURN NULL; END $$",
-    "CREATE TRIGGER case_texts_moved AFTER UPDATE OF open ON cases FOR EACH ROW "
-    "WHEN (OLD.open IS DISTINCT FROM NEW.open) EXECUTE FUNCTION case_texts_moved()",
+    (
+        "CREATE FUNCTION case_texts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "UPDATE case_texts SET open = NEW.open WHERE case_id = NEW.id; RETURN NULL; END $$"
+    ),
+    (
+        "CREATE TRIGGER case_texts_moved AFTER UPDATE OF open ON cases FOR EACH ROW "
+        "WHEN (OLD.open IS DISTINCT FROM NEW.open) EXECUTE FUNCTION case_texts_moved()"
+    ),
 )
 #: What folds upper and lower case of every alphabet, the first that the server has.
 _COLLATIONS: Final = ("und-x-icu", "C.utf8", "C.UTF-8", "en_GB.utf8", "en_US.utf8", "default")

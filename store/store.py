@@ -23,11 +23,16 @@ from store.audit import first_broken
 from store.batch import Batch
 from store.bulks import Bulks
 from store.database import Database, insert_new, migrated, open_database
-from store.directory import RegistryDirectory, Shelf, unconfirmed_by_therapist
+from store.directory import (
+    RegistryDirectory,
+    Shelf,
+    therapists_named,
+    unconfirmed_by_therapist,
+)
 from store.figures import Overview
 from store.leases import Lease
 from store.ledger import take_turn
-from store.pages import Page, Place, Wanted, page
+from store.pages import Page, Place, Wanted, open_counts, page
 from store.presence import Presence
 from store.queue import (
     CaseRow,
@@ -53,7 +58,8 @@ from store.schema import (
     runs,
 )
 from store.second_looks import SecondLooks
-from triage.records import Cursor, Directory, MessageKey, RawMessage
+from store.views import Views
+from triage.records import Cursor, Directory, MessageKey, RawMessage, Therapist
 
 #: zlib's fastest: mail shrinks to a third, and the disk is waited for longer than the processor.
 _COMPRESSION: Final = 1
@@ -83,7 +89,8 @@ def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
 class Store(Acts):
     """Every question to the database and every change of it; safe to share between threads.
 
-    Who may come in is asked of ``accounts``, what they looked at is told to ``access_log``.
+    Who may come in is asked of ``accounts``, what they looked at is told to ``access_log``;
+    the filters they save are kept by ``views``.
     """
 
     def __init__(self, database: Database) -> None:
@@ -91,6 +98,7 @@ class Store(Acts):
         self._shelf = Shelf()
         self.accounts = Accounts(database)
         self.access_log = AccessLog(database)
+        self.views = Views(database)
         self.overview = Overview(database)
         self.second_looks = SecondLooks(database)
         self.presence = Presence(database)
@@ -248,6 +256,11 @@ class Store(Acts):
         with self._database.reading() as connection:
             return page(connection, wanted, after, size)
 
+    def open_counts(self, views: Sequence[Wanted] = ()) -> list[dict[str, int]]:
+        """How many open cases the queues show, by queue; then how many of them each view does."""
+        with self._database.reading() as connection:
+            return open_counts(connection, views)
+
     def case(self, case_id: int) -> CaseStory | None:
         """One case with its messages, decisions and audit rows."""
         with self._database.reading() as connection:
@@ -292,9 +305,22 @@ class Store(Acts):
 
     # The booking registry
 
-    def directory(self) -> Directory:
-        """The registry as it is now; remembers what it was asked, so take a new one per task."""
-        return RegistryDirectory(self._database.reading, self._shelf)
+    def directory(self, people_of: Iterable[CaseRow] = ()) -> Directory:
+        """The registry as it is now; remembers what it was asked, so take a new one per task.
+
+        The therapists and clients of the cases *people_of* are fetched in one go.
+        """
+        directory = RegistryDirectory(self._database.reading, self._shelf)
+        rows = list(people_of)
+        directory.prefetch_people(
+            {row.therapist_id for row in rows}, {row.client_id for row in rows}
+        )
+        return directory
+
+    def therapists_named(self, typed: str, *, limit: int = 20) -> list[Therapist]:
+        """Therapists with this id, or whose name holds words that begin so; by name."""
+        with self._database.reading() as connection:
+            return therapists_named(connection, typed, limit)
 
     def import_registry(
         self,

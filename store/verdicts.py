@@ -16,6 +16,7 @@ from store.holding import before_held, is_held, release, take_back_held, times_h
 from store.joining import CLOSED, standing_of
 from store.outbox import enqueue, outbox_rows, take_back
 from store.outgoing_schema import corrections, marks, verdicts
+from store.readings import reader_under
 from store.rows import AT_ONCE
 from store.schema import AnyRow, cases, decisions, dump_json
 from store.values import decision_json, facts_json, request_from, request_json
@@ -42,8 +43,9 @@ _CONVERSATION: Final = ("asks", "said")
 class StoredVerdict:
     """A verdict, with what the model had made of the case when the person saw it.
 
-    ``request`` is the request as merged then, corrections not applied; ``message_ids`` are the
-    store's numbers of the mails it was merged from, for ``Store.message``.
+    ``request`` is the request as merged then, corrections not applied; ``reader_version`` is the
+    model's whose reading lies under it, also where a person had set that right before;
+    ``message_ids`` are the store's numbers of the mails it was merged from, for ``Store.message``.
     """
 
     id: int
@@ -187,8 +189,9 @@ def stored_verdicts(
     include_undone: bool,
 ) -> list[StoredVerdict]:
     """Verdicts in the order they were given."""
+    read_by = reader_under(verdicts.c.case_id, verdicts.c.decision_id)
     query = (
-        select(verdicts, decisions.c.request, decisions.c.reader_version)
+        select(verdicts, decisions.c.request, read_by.label("reader_version"))
         .join_from(verdicts, decisions, decisions.c.id == verdicts.c.decision_id)
         .order_by(verdicts.c.id)
     )
