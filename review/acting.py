@@ -66,14 +66,13 @@ def take_up(story: CaseStory) -> InHand:
         message_ids=row.message_ids,
         asks=tuple((message.id, 0) for message in story.messages),  # one of each mail
     )
-    return InHand(
-        case, story.messages[-1].email, row.decision, story.decisions[-1].id, before_held(story)
-    )
+    return InHand(case, story.messages[-1].email, row.decision, row.decision_id, before_held(story))
 
 
 def before_held(story: CaseStory) -> Decision | None:
     """How the case stood before a later mail held up what was to leave, None where none did."""
-    if story.decisions[-1].reader_version != HELD:
+    made = {one.id: one for one in story.decisions}
+    if made[story.case.decision_id].reader_version != HELD:
         return None
     return next(one.decision for one in reversed(story.decisions) if one.reader_version != HELD)
 

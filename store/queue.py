@@ -46,6 +46,7 @@ class CaseRow:
     sender_is: str = ""  # how the last sender stands to the session, as in ``CaseFacts``
     assignee: str = ""
     snoozed_until: datetime | None = None  # None again as soon as a new decision is made
+    decision_id: int = 0  # that which stands; an undo goes back to an earlier one
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
         sender_is=row.facts.get("sender_is", ""),
         assignee=row.assignee or "",
         snoozed_until=row.snoozed_until if row.snoozed_at_decision == row.decision_id else None,
+        decision_id=row.decision_id,
     )
 
 
