@@ -297,6 +297,21 @@ def assign(
     _act(context, verdict, version, as_json=as_json)
 
 
+@case_app.command("release")
+def release(
+    context: typer.Context,
+    case: Case,
+    by: By = "",
+    version: Version = None,
+    reason: Reason = "",
+    now: Now = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Let leave what a later mail holds up; or `undo`, to take it back. Needs a reason."""
+    _act(context, verdict_on(case, "release", by, now, reason), version, as_json=as_json)
+
+
 @case_app.command()
 def undo(
     context: typer.Context, case: Case, by: By = "", now: Now = None, *, as_json: AsJson = False

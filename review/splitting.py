@@ -11,9 +11,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
-from review.acting import Acted
+from review.acting import Acted, before_held
 from store import CaseStory, ConflictError, RefusedError, Store
-from store.joining import HELD
 from triage.gate import Refused
 from triage.records import Email, Request
 from triage.verdicts import Verdict
@@ -160,7 +159,7 @@ def _refused(story: CaseStory, verdict: Verdict) -> Refused | None:
     if state not in MOVES[verdict.action].states:
         why = f"{verdict.action} is for a case that is open; this one is {state}"
         return Refused("state", why, allowed(state))
-    if story.decisions[-1].reader_version == HELD:
+    if before_held(story):
         why = "a later mail holds up what is to leave: decide about that first"
         return Refused("held", why, ())
     return None

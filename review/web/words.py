@@ -107,6 +107,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "confirm_guarantee": "Confirm the Guarantee",
     "split": "Split",
     "merge": "Merge",
+    "release": "Release",
     "undo": "Undo",
 }
 
@@ -133,6 +134,7 @@ DONE: Final[Mapping[str, str]] = {
     "confirm_guarantee": "The Guarantee is confirmed.",
     "split": "The other ask is a case of its own.",
     "merge": "The two cases are one.",
+    "release": "Released: it leaves now.",
     "undo": "Taken back.",
 }
 

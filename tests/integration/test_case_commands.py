@@ -267,3 +267,10 @@ def test_queues_tell_programs_the_version_and_who_has_it(typed: Typed) -> None:
     found = {row["case_id"]: (row["version"], row["assignee"]) for row in rows}
     assert found[1] == (2, "ben")
     assert found[2] == (1, None)
+
+
+def test_a_case_that_no_mail_holds_up_has_nothing_to_release(typed: Typed) -> None:
+    done = typed("case", "release", "1", "--by", "anna", "--reason", "x")
+
+    assert done.exit_code == 2
+    assert "nothing of this case is held" in done.stderr
