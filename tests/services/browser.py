@@ -53,7 +53,11 @@ def barriers(page: Page) -> list[str]:
     """What axe-core finds on *page* that WCAG 2.2 AA forbids: rule, element and why."""
     from axe_playwright_python.sync_playwright import Axe
 
-    options = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": _WCAG}}
+    options = {
+        "resultTypes": ["violations"],
+        "runOnly": {"type": "tag", "values": _WCAG},
+        "rules": {"target-size": {"enabled": True}},  # WCAG 2.2; axe leaves it off by itself
+    }
     found = Axe().run(page, options=options).response["violations"]
     return [
         f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')}"
