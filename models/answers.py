@@ -101,14 +101,20 @@ def _counted(
     requests: Sequence[Request], count: Mapping[str, Floats], rows: slice
 ) -> tuple[Request, ...]:
     """*requests* without those that stand for nothing, and with the matter left out beside them."""
-    if not count:
-        return tuple(requests)
-    spurious, beside = count["spurious"][rows], float(count["beside"][rows].mean())
-    kept = [r for r, likely in zip(requests, spurious, strict=True) if likely < _SURELY]
-    kept = kept or [requests[int(spurious.argmin())]]
+    kept = [requests[place] for place in standing(count, rows)]
+    beside = float(count["beside"][rows].mean()) if count else 0.0
     if beside >= _SURELY and all(r.kind != "other" for r in kept):
         kept.append(Request(kind="other", confidence=round(beside, 4)))
     return tuple(kept)
+
+
+def standing(count: Mapping[str, Floats], rows: slice) -> list[int]:
+    """Which of a message's requests stand for something, by place: one at least."""
+    if not count:
+        return list(range(rows.stop - rows.start))
+    spurious = count["spurious"][rows]
+    kept = [place for place, likely in enumerate(spurious) if likely < _SURELY]
+    return kept or [int(spurious.argmin())]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def doubts_frame(
         raise CorpusError("these predictions hold no probabilities; make them with this version")
     found: list[tuple[Any, ...]] = []
     for name in fields:
-        asked = [r for r in rows if name in {"kind", "risk"} or r[1].kind in CALLS_FOR]
+        told = [row for row in rows if name in row[2]]
+        asked = [r for r in told if name in {"kind", "risk"} or r[1].kind in CALLS_FOR]
         found += _single(asked, name) if name in CODES else _multiple(asked, name)
     return pd.DataFrame(found, columns=list(_COLUMNS))
 

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from models.answers import answer, weigh_up
+from models.answers import Probabilities, answer, standing, weigh_up
 from models.corpus import Corpus
 from models.decisions import Decision, Decisions
 from models.evidence import gather
@@ -84,26 +84,38 @@ def leave_one_file_out(
             keys = [example.id for example in part.examples]
             answers = answer(decisions, part.views, scores, "left-out")
             predicted[file] = dict(zip(keys, answers, strict=True))
-            likely[file] = dict(
-                zip(keys, probabilities(decisions, part.views, scores), strict=True)
-            )
+            found = weigh_up(decisions, gather(part.views, scores))
+            told = probabilities(decisions, found, part.views, answers)
+            likely[file] = dict(zip(keys, told, strict=True))
     about = {"data": corpus.digest, "seed": seed}
     return Evaluation(predicted, reports_of(corpus, predicted), likely, about)
 
 
 def probabilities(
-    decisions: Decisions, views: Sequence[View], scores: Scores
+    decisions: Decisions,
+    found: Probabilities,
+    views: Sequence[View],
+    answers: Sequence[Requests],
 ) -> list[tuple[Likely, ...]]:
-    """How likely each code of each field is, for every request of every view."""
-    found = weigh_up(decisions, gather(views, scores))
+    """How likely each code of each field is, for every request of *answers*, in their order.
+
+    Of a matter put beside the others only the kind is known.
+    """
     single = {
         "kind": (decisions.kind, found.kind),
         "client_notification": (decisions.told, found.told),
         "session_stage": (decisions.stage, found.stage),
         **{name: (decisions.flags[name], values) for name, values in found.flags.items()},
     }
-    rows = iter(range(len(found.kind)))
-    return [tuple(_likely(next(rows), single, found.codes) for _ in v.groups) for v in views]
+    told: list[tuple[Likely, ...]] = []
+    first = 0
+    for view, requests in zip(views, answers, strict=True):
+        rows = slice(first, first + len(view.groups))
+        kept = [_likely(first + n, single, found.codes) for n in standing(found.count, rows)]
+        beside: list[Likely] = [{"kind": {r.kind: r.confidence}} for r in requests[len(kept) :]]
+        told.append((*kept, *beside))
+        first = rows.stop
+    return told
 
 
 def _likely(

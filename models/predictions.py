@@ -119,9 +119,8 @@ def about_predictions(folder: Path) -> dict[str, Any]:
 
 
 def _as_json(requests: Requests, likely: Sequence[Likely]) -> Iterator[dict[str, object]]:
-    paired = len(likely) == len(requests)  # not where one was left out, or put beside
     for number, request in enumerate(requests):
-        more: dict[str, object] = {"likely": likely[number]} if paired else {}
+        more: dict[str, object] = {"likely": likely[number]} if likely else {}
         found = {f.label for f in request.findings}
         sure = {name: request.confidence_in(name) for name in _TOLD_APART if name in found}
         yield {**request_fields(request), "confidence": request.confidence, "sure": sure, **more}

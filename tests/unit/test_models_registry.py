@@ -93,5 +93,16 @@ def test_the_release_that_ships_was_trained_on_the_corpora_that_ship():
     _, manifest = load(RELEASED / promoted())
 
     assert manifest.data == load_corpus().digest
-    size = sum(path.stat().st_size for path in (RELEASED / promoted()).iterdir())
-    assert size < 40_000_000
+
+
+#: What each file of a release may weigh; whatever is not named, all of it together.
+HEAVIEST = {"encoder.onnx": 24_000_000, "readout.npz": 1_000_000, "tokenizer.json": 500_000}
+
+
+def test_no_file_of_the_release_that_ships_is_heavier_than_it_need_be():
+    sizes = {p.name: p.stat().st_size for p in (RELEASED / promoted()).iterdir() if p.is_file()}
+
+    deep = {name: sizes.pop(name) for name in HEAVIEST if name in sizes}
+
+    assert sum(sizes.values()) < 8_000_000
+    assert {name for name, size in deep.items() if size > HEAVIEST[name]} == set()
