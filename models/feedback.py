@@ -24,6 +24,7 @@ from models.handover import Judgement, StoredCase
 from models.predictions import request_from
 from triage.labels import CODE_SETS
 from triage.records import Request, request_fields
+from triage.verdicts import Correction
 
 #: The name that staff's rows have among the corpus files, and the file that says whose they are.
 STAFF: Final = "staff"
@@ -45,15 +46,17 @@ class StaffRow:
     example: Example
     sender: str  # a hash that holds within one collection only
     by: str  # user name of the last colleague
+    colleague: str  # a hash of it, likewise
     at: str  # ISO 8601, of the last verdict
     version: str  # of the reader whose reading was settled
     cases: tuple[int, ...]
     corrected: tuple[str, ...]  # fields
 
     def provenance(self) -> dict[str, Any]:
-        """The row without its text: what a release keeps about it."""
-        named = ("sender", "by", "at", "version", "cases", "corrected")
-        return {name: getattr(self, name) for name in named} | {"classes": sorted(classes(self))}
+        """The row without its text and without anybody's name: what a release keeps about it."""
+        named = ("sender", "at", "version", "cases", "corrected")
+        told = {name: getattr(self, name) for name in named}
+        return {**told, "by": self.colleague, "classes": sorted(classes(self))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def guard(rows: Sequence[StaffRow]) -> tuple[list[StaffRow], int]:
         if excess is None:
             return kept, len(rows) - len(kept)
         name, value, label = excess
-        kept.remove([r for r in kept if getattr(r, name) == value and label in classes(r)][-1])
+        kept.remove([r for r in kept if r.provenance()[name] == value and label in classes(r)][-1])
 
 
 def guard_findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -167,6 +170,14 @@ def _settled(case: StoredCase) -> Judgement | None:
     return found[-1] if found else None
 
 
+def _corrections(case: StoredCase, settled: Judgement) -> list[Correction]:
+    """All that people set right up to the verdict that settled it, in one step or several."""
+    last = case.judgements.index(settled)
+    return [
+        one for judgement in case.judgements[: last + 1] for one in judgement.verdict.corrections
+    ]
+
+
 def _has_words(case: StoredCase) -> bool:
     request = _labelled(case)
     return request.client_notification == "unknown" or bool(request.notification_evidence)
@@ -180,12 +191,11 @@ def _labelled(case: StoredCase) -> Request:
     if judgement.verdict.action == "general":
         return Request(kind="other", session_ids=judgement.request.session_ids)
     fields = dict(request_fields(judgement.request))
-    for correction in judgement.verdict.corrections:
-        if (
-            correction.field == "client_notification"
-            and correction.after != fields[correction.field]
-        ):
-            fields["notification_evidence"] = ""  # the words were for the answer that was wrong
+    if any(
+        one.field == "client_notification" and one.after != one.before
+        for one in _corrections(case, judgement)
+    ):
+        fields["notification_evidence"] = ""  # the words were for the answer that was wrong
     for correction in judgement.verdict.corrections:
         if correction.field in fields:
             fields[correction.field] = _value(correction.field, correction.after)
@@ -212,14 +222,19 @@ def _row(group: Sequence[StoredCase], key: bytes) -> StaffRow:
         quotes=(Quotes(),) * len(requests),
         doubted=False,
     )
-    sender = hashlib.blake2b(email.sender.email.lower().encode(), key=key, digest_size=8)
-    corrected = {c.field for j in judgements for c in j.verdict.corrections}
+    settled = [(case, _settled(case)) for case in group]
+    corrected = {c.field for case, j in settled if j is not None for c in _corrections(case, j)}
     return StaffRow(
         example=example,
-        sender=sender.hexdigest(),
+        sender=_hashed(email.sender.email.lower(), key),
         by=last.verdict.by,
+        colleague=_hashed(last.verdict.by, key),
         at=last.verdict.at.isoformat(),
         version=last.reader_version,
         cases=tuple(case.case_id for case in group),
         corrected=tuple(sorted(corrected)),
     )
+
+
+def _hashed(value: str, key: bytes) -> str:
+    return hashlib.blake2b(value.encode(), key=key, digest_size=8).hexdigest()

@@ -97,7 +97,7 @@ def stored_frame(
 
 
 def _about_case(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, object]:
-    email, decision = case.emails[-1], case.decision
+    email, decision, read = case.emails[-1], case.decision, case.read or case.request
     return {
         "case": case.case_id,
         "sender": pseudonyms.of(email.sender.email, "sender"),
@@ -114,8 +114,8 @@ def _about_case(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, object]:
         "state": decision.state,
         "blockers": ";".join(decision.blockers),
         "safeguarding": decision.safeguarding,
-        **{f"read.{name}": _cell(case.request, name) for name in (*CODES, *CODE_SETS)},
-        "confidence": case.request.confidence,
+        **{f"read.{name}": _cell(read, name) for name in (*CODES, *CODE_SETS)},
+        "confidence": read.confidence,
         "version": case.reader_version,
     }
 

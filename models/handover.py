@@ -15,7 +15,11 @@ from triage.verdicts import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict that stands, and the request as the person saw it, corrections not applied."""
+    """A verdict that stands, and the request as the person saw it, its corrections not applied.
+
+    ``reader_version`` is of the model whose reading lies under that request, whoever set right
+    some of it before.
+    """
 
     verdict: Verdict
     request: Request
@@ -26,7 +30,8 @@ class Judgement:
 class StoredCase:
     """A case as it stands: its mails in the order of writing and what people decided, in order.
 
-    ``asks`` is how many cases its first mail is about.
+    ``asks`` is how many cases its first mail is about. ``request`` is what people made of it,
+    ``read`` what the model of ``reader_version`` had read; None where that is the same.
     """
 
     case_id: int
@@ -39,6 +44,7 @@ class StoredCase:
     client_id: str = ""
     asks: int = 1
     judgements: tuple[Judgement, ...] = ()
+    read: Request | None = None
 
 
 class Archive(Protocol):

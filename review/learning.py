@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from models.handover import Judgement, StoredCase
+from store.readings import NOT_READ
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,12 +57,14 @@ def stored_cases(store: Store) -> Iterator[StoredCase]:
 def _stored(
     row: CaseRow, story: CaseStory, asks: int, judgements: tuple[Judgement, ...]
 ) -> StoredCase:
+    read = [one for one in story.decisions if one.reader_version not in NOT_READ]
     return StoredCase(
         case_id=row.case_id,
         emails=tuple(message.email for message in story.messages),
         request=row.request,
         decision=row.decision,
-        reader_version=story.decisions[-1].reader_version if story.decisions else "",
+        reader_version=read[-1].reader_version if read else "",
+        read=read[-1].request if read else None,
         therapist_id=row.therapist_id,
         session_id=row.session_id,
         client_id=row.client_id,

@@ -18,8 +18,8 @@ from sqlalchemy import delete, insert
 from store_samples import DECISION, FACTS, REQUEST, email
 
 from store import Store
-from store.figures import Period
 from store.outgoing_schema import corrections, second_looks, verdicts
+from store.periods import Period
 from store.schema import cases, decisions, folders, messages, quarantine, sessions
 from store.values import decision_json, details_json, facts_json, request_json
 

@@ -17,7 +17,8 @@ from review.web.office import Office, name_of, office_of, render
 from review.web.tables import csv_of
 from review.web.told_figures import SHOWN, Near, charts, is_by_week, tables
 from store import RefusedError
-from store.figures import Figures, Period
+from store.figures import Figures
+from store.periods import Period
 
 DAYS: Final = (7, 30, 90)
 #: The longest period that may be asked for.

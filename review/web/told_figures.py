@@ -10,7 +10,8 @@ from typing import Final
 from review.web import words
 from review.web.charts import Chart, bars, columns, line
 from review.web.tables import Cell, Table, duration, moment, number, percent, share, text
-from store.figures import Change, Day, Figures
+from store.figures import Day, Figures
+from store.judged import Change
 from triage.limits import Limits
 
 #: From so many days on a chart and its table go by weeks.

@@ -27,7 +27,8 @@ from review.web.charts import columns
 from review.web.tables import Table, csv_of, text
 from settings import Settings
 from store import RefusedError, Store, open_store
-from store.figures import Figures, Period
+from store.figures import Figures
+from store.periods import Period
 
 NOW = datetime(2025, 11, 4, 10, tzinfo=UTC)  # a Tuesday, ten o'clock in London too
 TEN_DAYS = Period(date(2025, 10, 26), date(2025, 11, 4))  # the clock goes back on the first

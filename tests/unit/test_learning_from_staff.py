@@ -36,6 +36,27 @@ def test_a_correction_is_what_is_learned():
     assert row.corrected == ("fit_reasons", "kind")
 
 
+def test_a_reading_set_right_first_and_approved_then_is_learned_as_set_right():
+    corrected = a_case(1, "correct", client_notification="discussed", fit_reasons=["format"])
+    (first,) = corrected.judgements
+    read = dataclasses.replace(READ, client_notification="discussed", fit_reasons=("format",))
+    approval = dataclasses.replace(first.verdict, action="approve", by="ben", corrections=())
+    approved = dataclasses.replace(first, verdict=approval, request=read)
+
+    both = collect([dataclasses.replace(corrected, judgements=(first, approved))])
+    only = dataclasses.replace(
+        first, verdict=dataclasses.replace(first.verdict, corrections=first.verdict.corrections[1:])
+    )
+    again = dataclasses.replace(
+        approved, request=dataclasses.replace(READ, fit_reasons=("format",))
+    )
+    (row,) = collect([dataclasses.replace(corrected, judgements=(only, again))]).rows
+
+    # The words that were read stood for another answer: they may not be taught as saying this one.
+    assert both.left_out == {"no words marked for who told the client": 1}
+    assert (row.corrected, row.by, row.version) == (("fit_reasons",), "ben", "0.2.2")
+
+
 def test_what_is_left_to_the_ordinary_inbox_is_learned_as_no_fit_matter():
     (row,) = collect([a_case(1, "general")]).rows
 
