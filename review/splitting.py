@@ -100,7 +100,7 @@ def merge(
     ``into_version``, where given, is the version at which the person saw that one.
     """
     into, now = _into(verdict), rules.now
-    kept = store.told(into)
+    kept, settled = store.told(into), store.has_begun(into, now)
 
     def made(told: Told) -> Regrouped | Refused:
         from triage.regrouping import merge as merged
@@ -109,12 +109,13 @@ def merge(
             return Refused("case", f"there is no case {into}", ("name another",))
         if refused := _may_not(store, told, kept, now):
             return refused
-        settled = store.has_begun(into, now)
         return merged(told, kept, store.directory(), rules, verdict.by, settled=settled)
 
     def stored(found: Regrouped, seen: int) -> Acted:
         other = verdict.details.get("into_version") or (kept.version if kept else 0)
-        done = store.merge(verdict, found, versions=(seen, int(str(other))), now=now)
+        done = store.merge(
+            verdict, found, versions=(seen, int(str(other))), is_settled=settled, now=now
+        )
         remark = (f"The mails are in case {into} now.",)
         return Acted("dismissed", done.version, remarks=remark, cases=done.cases)
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from store import leases, outbox, splitting, verdicts
+from store import leases, merging, outbox, splitting, verdicts
 from store.database import Database
+from store.holding import is_held
 from store.outbox import OutboxRow, Sending
 from store.splitting import Split
 from store.verdicts import Change, StoredVerdict, Undone
@@ -64,8 +65,10 @@ class Acts:
         """
         with self._database.writing() as connection:
             last = verdicts.last_of(connection, case_id)
-            if last is not None and last.action in splitting.REGROUPING:
-                return splitting.undo(connection, last, by, now, version)
+            if last is not None and last.action in merging.REGROUPING:
+                row = verdicts.case_row(connection, case_id)
+                if not is_held(connection, row.decision_id):
+                    return merging.undo(connection, last, by, now, version)
             return verdicts.undo(connection, case_id, by, now, version)
 
     def told(self, case_id: int) -> Told | None:
@@ -104,11 +107,18 @@ class Acts:
             )
 
     def merge(
-        self, verdict: Verdict, made: Regrouped, *, versions: tuple[int, int], now: datetime
+        self,
+        verdict: Verdict,
+        made: Regrouped,
+        *,
+        versions: tuple[int, int],
+        is_settled: bool,
+        now: datetime,
     ) -> Split:
         """Store that the case of *verdict* is the same ask as another, and went into it.
 
-        *versions* are those of the case that goes and of the one that stays.
+        *versions* are those of the case that goes and of the one that stays; *is_settled* says
+        whether that one stays as it is, for what it asks for has begun to leave.
 
         Raises:
             ConflictError: One of the cases is no longer at its version.
@@ -116,12 +126,14 @@ class Acts:
 
         """
         with self._database.writing() as connection:
-            return splitting.merge(connection, verdict, made, versions=versions, now=now)
+            return merging.merge(
+                connection, verdict, made, versions=versions, is_settled=is_settled, now=now
+            )
 
     def has_begun(self, case_id: int, now: datetime) -> bool:
         """Whether what a case asks for has begun to leave for the platform."""
         with self._database.reading() as connection:
-            return splitting.settled(connection, case_id, now)
+            return merging.settled(connection, case_id, now)
 
     def merged_into(self, case_id: int) -> int | None:
         """The case that this one went into, None where it is a case of its own."""

@@ -6,39 +6,33 @@ of their mail, so that every retelling finds them as the person cut them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from store.conversations import conversation_json, said_in
 from store.errors import RefusedError
 from store.joining import load, standing_of
-from store.outbox import OutboxRow, outbox_rows
-from store.outgoing_schema import outbox, verdicts
+from store.outgoing_schema import verdicts
 from store.rows import Rows
 from store.schema import AnyRow, cases, decisions
 from store.values import decision_from, decision_json, facts_json, request_from, request_json
 from store.verdicts import (
-    _RESTORED,
-    Undone,
-    _add,
-    _case,
-    _conflict,
-    _done_before,
-    _key,
-    _put_marks,
+    case_row,
+    done_before,
+    key_of,
+    put_marks,
+    standing_before,
+    store_verdict,
 )
 from store.writing import Turn
 from triage.records import NO_ASK, Decision, OpenCase
 from triage.regrouping import Regrouped, Retold, Told, renumbered
 from triage.splitting import CUT, Piece, Place, Stretch, part_of, went_into
 from triage.verdicts import Verdict
-
-#: What came of one person's word; the cases that were opened by it.
-REGROUPING = ("split", "merge")
 
 
 class Split(NamedTuple):
@@ -105,11 +99,11 @@ def repeated(connection: Connection, verdict: Verdict, version: int) -> Split | 
         ConflictError: The case is no longer at *version*, and it was another that changed it.
 
     """
-    case = _case(connection, verdict.case_id)
+    case = case_row(connection, verdict.case_id)
     if case.version == version:
         return None
-    key = _key(verdict, version)
-    reached = _done_before(connection, case, key)
+    key = key_of(verdict, version)
+    reached = done_before(connection, case, key)
     details = connection.scalar(select(verdicts.c.details).where(verdicts.c.key == key)) or {}
     return Split(reached, tuple(details.get("cases") or [details["into"]]))
 
@@ -128,20 +122,20 @@ def split(
 ) -> Split:
     """Store *verdict*, the case as it stands without the words, and the cases that those are."""
     turn = Turn(connection, verdict.by, now)
-    case = _case(connection, verdict.case_id)
+    case = case_row(connection, verdict.case_id)
     if again := repeated(connection, verdict, version):
         return again
     pieces = _numbered(connection, made.pieces)
     new = [one.said.place for one in pieces.values()]
     first, *others = (_placed(one, pieces) for one in (made.first, *made.others))
-    row = _row_of(first, pieces, reader_version)
+    row = row_of(first, pieces, reader_version)
     decided = turn.decide({"case_id": case.id, **row})
     opened = [turn.number_case() for _ in others]
     for number, one in zip(opened, others, strict=True):
-        _open(connection, turn, number, one, _row_of(one, pieces, reader_version), now)
+        _open(connection, turn, number, one, row_of(one, pieces, reader_version), now)
     kept = replace(verdict, details={**verdict.details, "cases": opened})
-    verdict_id = _add(connection, kept, case, _key(verdict, version), decided)
-    _stands(connection, case, first, decided, now)
+    verdict_id = store_verdict(connection, kept, case, key_of(verdict, version), decided)
+    stands(connection, case, first, decided, now)
     turn.tell(
         "split", case.id, new[0][0],
         verdict_id=verdict_id, version=version + 1, decision_id=decided, cases=opened,
@@ -173,7 +167,7 @@ def _placed(one: Retold, pieces: Mapping[Place, Piece]) -> Retold:
     return renumbered(one, {place: piece.said.place for place, piece in pieces.items()})
 
 
-def _row_of(one: Retold, pieces: Mapping[Place, Piece], reader_version: str) -> dict[str, Any]:
+def row_of(one: Retold, pieces: Mapping[Place, Piece], reader_version: str) -> dict[str, Any]:
     """The decision of a case: of its new ask, or of none where it only lost one."""
     mine = [piece for piece in pieces.values() if piece.said.place in one.case.asks]
     request = conversation_json(one.outcome._replace(ask=NO_ASK, said=None), one.case.asks)
@@ -213,7 +207,7 @@ def _open(
     turn.decide({"case_id": number, **told_so}, decided)
 
 
-def _stands(connection: Connection, row: AnyRow, one: Retold, decided: int, now: datetime) -> None:
+def stands(connection: Connection, row: AnyRow, one: Retold, decided: int, now: datetime) -> None:
     """Bring the row of a case to what it is now."""
     changed = {"version": row.version + 1, "changed_at": now, "decision_id": decided}
     values = _standing(one) | changed
@@ -232,115 +226,16 @@ def _standing(one: Retold) -> dict[str, object]:
     }
 
 
-# --- two cases that are one ask ------------------------------------------------------------------
-
-
-def merge(
-    connection: Connection,
-    verdict: Verdict,
-    made: Regrouped,
-    *,
-    versions: tuple[int, int],
-    now: datetime,
-) -> Split:
-    """Store that the case of *verdict* went into ``made.first``, with all its mails.
-
-    *versions* are those at which the person saw the case that goes, and the one that stays. What
-    waited to leave because of either is taken back.
-    """
-    turn = Turn(connection, verdict.by, now)
-    gone, kept = _case(connection, verdict.case_id), _case(connection, made.first.case.case_id)
-    if again := repeated(connection, verdict, versions[0]):
-        return again
-    if kept.version != versions[1]:
-        raise _conflict(connection, kept)
-    taken = _take_back(connection, gone.id, now) + (
-        [] if settled(connection, kept.id, now) else _take_back(connection, kept.id, now)
-    )
-    decided = _join(connection, turn, made.first, gone.id)
-    closed = turn.decide({"case_id": gone.id, **_row_of(made.others[0], {}, "person")})
-    details = {**verdict.details, "taken_back": taken}
-    told_gone = replace(verdict, details=details)
-    here = replace(verdict, case_id=kept.id, details={"merged": gone.id, "version": versions[1]})
-    first = _add(connection, told_gone, gone, _key(verdict, versions[0]), closed)
-    second = _add(connection, here, kept, _key(here, versions[1]), decided)
-    _stands(connection, kept, made.first, decided, now)
-    _stands(connection, gone, made.others[0], closed, now)
-    turn.tell("merged", gone.id, verdict_id=first, into=kept.id, taken_back=len(taken))
-    turn.tell(
-        "merge", kept.id,
-        verdict_id=second, version=versions[1] + 1, decision_id=decided, merged=gone.id,
-    )  # fmt: skip
-    turn.end()
-    return Split(versions[0] + 1, (kept.id,))
-
-
-def _join(connection: Connection, turn: Turn, whole: Retold, gone: int) -> int:
-    """The mails of the case that went, and then the decision over all, among those of the other."""
-    [before] = load(connection, [gone])
-    row = {"case_id": whole.case.case_id, **_row_of(whole, {}, "person")}
-    for said in said_in(connection, Rows(), [before]):
-        number, ask = said.place
-        own = {"ask": ask, "said": request_json(said.request)}
-        turn.decide({**row, "message_id": number, "request": {**row["request"], **own}})
-    return turn.decide(row)
-
-
-def settled(connection: Connection, case_id: int, now: datetime) -> bool:
-    """Whether what a case asks for has begun to leave: the platform was told, or soon will be."""
-    rows = outbox_rows(connection, case_id=case_id)
-    return any(row.channel == "platform" and _begun(row, now) for row in rows)
-
-
-def _begun(row: OutboxRow, now: datetime) -> bool:
-    if row.state in ("taken_back", "held"):
-        return False
-    return row.state != "waiting" or row.attempts > 0 or row.not_before <= now
-
-
-def _take_back(connection: Connection, case_id: int, now: datetime) -> list[int]:
-    """Take back what still waits; raises where a mail has stopped some of it for a person."""
-    rows = outbox_rows(connection, case_id=case_id)
-    if any(row.state == "held" for row in rows):
-        raise RefusedError(f"case {case_id}: decide first about what a mail has held up")
-    ids = [row.id for row in rows if row.state == "waiting" and not _begun(row, now)]
-    taken = update(outbox).where(outbox.c.id.in_(ids))
-    connection.execute(taken.values(state="taken_back", changed_at=now))
-    return ids
-
-
 # --- taken back ----------------------------------------------------------------------------------
 
 
-def undo(
-    connection: Connection, last: AnyRow, by: str, now: datetime, version: int | None
-) -> Undone:
-    """Take *last*, a split or merge that nothing has come after, back in all its cases."""
-    turn = Turn(connection, by, now)
-    case = _case(connection, last.case_id)
-    if version not in (None, case.version):
-        raise _conflict(connection, case)
-    if last.action == "split":
-        touched = _unsplit(connection, turn, last, by, now)
-    else:
-        touched = _unmerge(connection, last, now)
-    for verdict in touched:
-        row = _case(connection, verdict.case_id)
-        again = Verdict(row.id, "undo", by, now, details={"undoes": verdict.id})
-        number = _add(connection, again, row, _key(again, row.version), None)
-        _restore(connection, row, verdict, now)
-        turn.tell("undo", row.id, verdict_id=number, undoes=verdict.id)
-    turn.end()
-    return Undone(case.version + 1, last.action, (), restored=True)
-
-
-def _unsplit(
+def unsplit(
     connection: Connection, turn: Turn, last: AnyRow, by: str, now: datetime
 ) -> list[AnyRow]:
     """Close the cases that a split had opened; raises where anything came to one since."""
-    _refuse_later(connection, last)
+    refuse_later(connection, last)
     for number in last.details["cases"]:
-        row = _case(connection, number)
+        row = case_row(connection, number)
         if row.version != 1:
             raise RefusedError(
                 f"case {number}, which came of it, has moved on: merge it into"
@@ -376,48 +271,17 @@ def _gone(decision: Decision, why: str) -> Decision:
     )  # fmt: skip
 
 
-def _unmerge(connection: Connection, last: AnyRow, now: datetime) -> list[AnyRow]:
-    """Both sides of a merge, with what it had taken back waiting again; raises as above."""
-    other = last.details.get("into", last.details.get("merged"))
-    side = connection.execute(
-        select(verdicts)
-        .where(verdicts.c.case_id == other, verdicts.c.action == "merge")
-        .order_by(verdicts.c.id.desc())
-    ).first()
-    if side is None:
-        raise RefusedError(f"case {other} does not know of it")
-    for one in (last, side):
-        _refuse_later(connection, one)
-    gone = last if "into" in last.details else side
-    _wait_again(connection, gone.details["taken_back"], now)
-    return [last, side]
-
-
-def _restore(connection: Connection, row: AnyRow, verdict: AnyRow, now: datetime) -> None:
+def restore(connection: Connection, row: AnyRow, verdict: AnyRow, now: datetime) -> None:
     """The case as it stood before *verdict*, at a new version."""
-    values = {name: verdict.before[name] for name in _RESTORED}
-    if values.get("deadline"):
-        values["deadline"] = datetime.fromisoformat(values["deadline"])
-    raised = {"version": row.version + 1, "changed_at": now}
-    connection.execute(update(cases).where(cases.c.id == row.id).values(**values, **raised))
-    _put_marks(connection, row.id, verdict.before["marks"])
+    values = standing_before(verdict) | {"version": row.version + 1, "changed_at": now}
+    connection.execute(update(cases).where(cases.c.id == row.id).values(**values))
+    put_marks(connection, row.id, verdict.before["marks"])
     connection.execute(update(verdicts).where(verdicts.c.id == verdict.id).values(undone_at=now))
 
 
-def _refuse_later(connection: Connection, verdict: AnyRow) -> None:
-    if _case(connection, verdict.case_id).version != verdict.new_version:
+def refuse_later(connection: Connection, verdict: AnyRow) -> None:
+    if case_row(connection, verdict.case_id).version != verdict.new_version:
         raise RefusedError(
             f"case {verdict.case_id} has moved on since: what came later would be lost; split or"
             " merge it as it is now"
         )
-
-
-def _wait_again(connection: Connection, ids: Iterable[int], now: datetime) -> None:
-    """What a merge took back is to leave after all; as long from now as it had been given first."""
-    for row in outbox_rows(connection, ids=[*ids]):
-        same = select(func.count()).where(outbox.c.key == row.key, outbox.c.state != "taken_back")
-        if connection.scalar(same):
-            raise RefusedError(f"{row.action} is on its way from another case by now")
-        due = now + (row.not_before - row.created_at)
-        waits = {"state": "waiting", "not_before": due, "due_at": due, "changed_at": now}
-        connection.execute(update(outbox).where(outbox.c.id == row.id).values(**waits))

@@ -26,7 +26,7 @@ from triage.records import NO_ASK, CaseFacts, Decision, Request
 from triage.verdicts import Correction, Outgoing, Verdict
 
 #: What an undo brings back; a case's history (versions, decisions, audit) only ever grows.
-_RESTORED: Final = (
+RESTORED: Final = (
     "queue", "state", "open", "blockers", "kind", "session_id", "therapist_id", "client_id",
     "safeguarding", "priority", "deadline", "guarantee", "decision_id", "confidence",
 )  # fmt: skip
@@ -86,13 +86,13 @@ def act(
 ) -> int:
     """Store *verdict* and all that follows from it; the case's new version."""
     turn = Turn(connection, verdict.by, now)
-    case = _case(connection, verdict.case_id)
-    key = _key(verdict, version)
+    case = case_row(connection, verdict.case_id)
+    key = key_of(verdict, version)
     if case.version != version:
-        return _done_before(connection, case, key)
+        return done_before(connection, case, key)
     seen = connection.execute(select(decisions).where(decisions.c.id == case.decision_id)).one()
     decided = _decide(turn, case, seen, change)
-    number = _add(connection, verdict, case, key, decided)
+    number = store_verdict(connection, verdict, case, key, decided)
     _change_case(connection, case, seen, change, decided, now)
     _mark(connection, verdict, case, decided)
     enqueue(connection, outgoing, number, case.id, now)
@@ -117,9 +117,9 @@ def undo(
 ) -> Undone:
     """Take the last verdict about a case back, and what has not begun to leave because of it."""
     turn = Turn(connection, by, now)
-    case = _case(connection, case_id)
+    case = case_row(connection, case_id)
     if version not in (None, case.version):
-        raise _conflict(connection, case)
+        raise conflict_about(connection, case)
     last = last_of(connection, case_id)
     if last is None:
         raise RefusedError(f"nobody has decided anything about case {case_id}")
@@ -133,15 +133,12 @@ def undo(
         # A mail that came since was decided on as the case stood then; that must not be lost.
         restored = case.version == last.new_version
     again = Verdict(case_id, "undo", by, now, details={"undoes": last.id})
-    number = _add(connection, again, case, _key(again, case.version), None)
+    number = store_verdict(connection, again, case, key_of(again, case.version), None)
     values = before_held(connection, case_id) if held else {}
     if restored:
-        due = last.before["deadline"]
-        kept = [name for name in _RESTORED if name in last.before]  # older verdicts kept less
-        values = {name: last.before[name] for name in kept}
-        values["deadline"] = datetime.fromisoformat(due) if due else None
+        values = standing_before(last)
     if restored and not held:
-        _put_marks(connection, case_id, last.before["marks"])
+        put_marks(connection, case_id, last.before["marks"])
     raised = {"version": case.version + 1, "changed_at": now}
     connection.execute(update(cases).where(cases.c.id == case_id).values(**values, **raised))
     if not held:
@@ -149,6 +146,14 @@ def undo(
     turn.tell("undo", case_id, verdict_id=number, undoes=last.id, taken_back=taken)
     turn.end()
     return Undone(case.version + 1, last.action, tuple(taken), restored)
+
+
+def standing_before(verdict: AnyRow) -> dict[str, Any]:
+    """The columns of a case as they were before *verdict*."""
+    kept = [name for name in RESTORED if name in verdict.before]  # older verdicts kept less
+    due = verdict.before["deadline"]
+    values = {name: verdict.before[name] for name in kept}
+    return {**values, "deadline": datetime.fromisoformat(due) if due else None}
 
 
 def _stop_held(
@@ -233,14 +238,14 @@ def _corrections(connection: Connection, wanted: set[int]) -> dict[int, list[Cor
     return found
 
 
-def _case(connection: Connection, case_id: int) -> AnyRow:
+def case_row(connection: Connection, case_id: int) -> AnyRow:
     row = connection.execute(select(cases).where(cases.c.id == case_id)).one_or_none()
     if row is None:
         raise RefusedError(f"there is no case {case_id}")
     return row
 
 
-def _key(verdict: Verdict, version: int) -> str:
+def key_of(verdict: Verdict, version: int) -> str:
     """What makes a second click the same verdict: who did what to the case as it stood."""
     told = [
         verdict.case_id,
@@ -263,15 +268,15 @@ def _plain(details: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _done_before(connection: Connection, case: AnyRow, key: str) -> int:
+def done_before(connection: Connection, case: AnyRow, key: str) -> int:
     """The version that this very verdict led to; raises where it was another that came first."""
     version = connection.scalar(select(verdicts.c.new_version).where(verdicts.c.key == key))
     if version is not None:
         return int(version)
-    raise _conflict(connection, case)
+    raise conflict_about(connection, case)
 
 
-def _conflict(connection: Connection, case: AnyRow) -> ConflictError:
+def conflict_about(connection: Connection, case: AnyRow) -> ConflictError:
     """Who brought the case to the version it is at."""
     first = connection.execute(
         select(verdicts.c.by, verdicts.c.action, verdicts.c.at)
@@ -306,10 +311,10 @@ def _decide(turn: Turn, case: AnyRow, seen: AnyRow, change: Change) -> int | Non
     )
 
 
-def _add(
+def store_verdict(
     connection: Connection, verdict: Verdict, case: AnyRow, key: str, decided: int | None
 ) -> int:
-    before = {name: getattr(case, name) for name in _RESTORED}
+    before = {name: getattr(case, name) for name in RESTORED}
     before["deadline"] = case.deadline.isoformat() if case.deadline else None
     before["marks"] = _marks(connection, case.id)
     row = {
@@ -376,7 +381,7 @@ def _mark(connection: Connection, verdict: Verdict, case: AnyRow, decided: int |
         found["snoozed_at_decision"] = decided or case.decision_id
     else:
         return
-    _put_marks(connection, case.id, found)
+    put_marks(connection, case.id, found)
 
 
 def _marks(connection: Connection, case_id: int) -> dict[str, Any]:
@@ -391,7 +396,7 @@ def _marks(connection: Connection, case_id: int) -> dict[str, Any]:
     }
 
 
-def _put_marks(connection: Connection, case_id: int, found: Mapping[str, Any]) -> None:
+def put_marks(connection: Connection, case_id: int, found: Mapping[str, Any]) -> None:
     until = found["snoozed_until"]
     values = {**found, "snoozed_until": datetime.fromisoformat(until) if until else None}
     changed = connection.execute(update(marks).where(marks.c.case_id == case_id).values(**values))

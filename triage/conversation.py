@@ -36,7 +36,7 @@ from triage.records import (
     Said,
 )
 from triage.replies import Wording, draft_reply
-from triage.splitting import bonds_of, joined_by_word
+from triage.splitting import Place, as_put, bonds_of, joined_by_word
 from triage.threads import ENDED, continued, in_order_of_writing, opened
 
 
@@ -80,9 +80,10 @@ def hear(email: Email, asks: Sequence[Request], memory: Memory, rules: Rules) ->
     named = tuple(name for ask in asks for name in ask.session_ids)
     found = _found(email, asks, memory, rules)
     candidates = memory.open_cases(email.sender.email, writers, (*named, *found), threads)
+    asks, repeats = as_put(email, asks, candidates, memory.said)
     around = _around(email, asks, found, candidates, writers)
     if any(_out_of_order(email, case) for case in around):
-        return _told_again(email, asks, around, memory, rules)
+        return _told_again(email, asks, repeats, around, memory, rules)
     return _in_turn(email, asks, candidates, memory.directory, rules)
 
 
@@ -218,6 +219,7 @@ class _Told:
 def _told_again(
     email: Email,
     asks: Sequence[Request],
+    repeats: Mapping[int, frozenset[Place]],
     around: Sequence[OpenCase],
     memory: Memory,
     rules: Rules,
@@ -225,9 +227,9 @@ def _told_again(
     """The outcome of all mails of the cases *around* and this one, told in order."""
     arriving = [Said(email, ask, (ARRIVING, number)) for number, ask in enumerate(asks)]
     spoken = [(case, mark) for case in around for mark in marks_of(case.request)]
-    told = _retold(
-        [*memory.said(around), *arriving], spoken, bonds_of(around), memory.directory, rules
-    )
+    said = memory.said(around)
+    bonds = {**bonds_of(around, said), **{(ARRIVING, n): them for n, them in repeats.items()}}
+    told = _retold([*said, *arriving], spoken, bonds, memory.directory, rules)
     homes = {place: case.case_id for case in around for place in case.asks}
     kept: dict[int, _Told] = {}
     outcomes = []
@@ -264,7 +266,7 @@ def tell_as_one(
 def _retold(
     said: Iterable[Said],
     spoken: Iterable[tuple[OpenCase, Finding]],
-    bonds: Mapping[tuple[int, int], frozenset[tuple[int, int]]],
+    bonds: Mapping[Place, frozenset[Place]],
     directory: Directory,
     rules: Rules,
 ) -> list[_Told]:
@@ -286,7 +288,7 @@ def _retold(
 
 
 def _bonded(
-    told: Sequence[_Told], ask: Said, bonds: Mapping[tuple[int, int], frozenset[tuple[int, int]]]
+    told: Sequence[_Told], ask: Said, bonds: Mapping[Place, frozenset[Place]]
 ) -> _Told | None:
     """The case that holds an ask which a person said is one with *ask*."""
     others = bonds.get(ask.place, frozenset())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from triage.cases import alike
 from triage.cases import split as by_session
@@ -24,6 +25,7 @@ from triage.splitting import (
     Stretch,
     halves,
     held_back,
+    is_careful,
     known_apart,
     marks,
     no_less_risk,
@@ -87,6 +89,12 @@ class Cut:
         if self.halves.rest:
             found.append(only(self.email, self.halves.rest, quoted=True))
         return found
+
+
+_CAREFUL: Final = (
+    "What was said of the client or of danger may be the other's: it was taken the careful way,"
+    " until somebody corrects it."
+)
 
 
 # --- another ask in a mail -----------------------------------------------------------------------
@@ -255,10 +263,10 @@ def _opened(piece: Piece, directory: Directory, rules: Rules, by: str) -> Retold
 
 def _as_one(case: OpenCase, outcome: Outcome, by: str, why: str) -> Retold:
     """The case with its mark that a person put these asks together, and the reason in words."""
-    request = outcome.request
-    if len(case.asks) > 1:
-        request = replace(request, findings=(*request.findings, one_ask(case.asks, by)))
-    decision = replace(outcome.decision, reasons=(*outcome.decision.reasons, why))
+    mark = one_ask(case.asks, by)
+    request = replace(outcome.request, findings=(*outcome.request.findings, mark))
+    said = (why, _CAREFUL) if is_careful(request) else (why,)
+    decision = replace(outcome.decision, reasons=(*outcome.decision.reasons, *said))
     changed = outcome._replace(request=request, decision=decision)
     return Retold(replace(case, request=request), changed)
 

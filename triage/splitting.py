@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
-from triage.cases import alike
+from triage.cases import alike, merged
 from triage.corrections import GUARANTEE, LABEL, ONE_ASK, marks_of
 from triage.gate import GATE, Refused
 from triage.labels import RISKS
@@ -35,6 +36,8 @@ Place = tuple[int, int]
 
 #: Says on a closed case which case it went into; its value is that case's number.
 PART_OF: Final = "part_of"
+#: Says that a field is not as its words alone would have it; its value is the field.
+CAREFUL: Final = "careful"
 #: Where asks made by a cut stand before the store has given them numbers: after all others.
 CUT: Final = 1_000_000
 _OF_THE_CLIENT: Final = ("client_notification", "notification_evidence", "client_agreement")
@@ -188,14 +191,23 @@ def _names(request: Request, client: Client | None) -> list[str]:
 
 
 def without_news(request: Request) -> Request:
-    """*request* without what it says of the client's knowing and agreeing."""
-    return replace(
+    """*request* without what it says of the client's knowing and agreeing; a mark says so."""
+    if request.client_notification == request.client_agreement == "unknown":
+        return request
+    kept = tuple(f for f in request.findings if f.label not in _OF_THE_CLIENT)
+    bare = replace(
         request,
         client_notification="unknown",
         notification_evidence="",
         client_agreement="unknown",
-        findings=tuple(f for f in request.findings if f.label not in _OF_THE_CLIENT),
+        findings=kept,
     )
+    return _marked(bare, "client_notification")
+
+
+def is_careful(request: Request) -> bool:
+    """Whether a field was put more carefully than the ask's own words have it."""
+    return any(finding.label == CAREFUL for finding in request.findings)
 
 
 def held_back(request: Request, *others: Request) -> Request:
@@ -203,6 +215,7 @@ def held_back(request: Request, *others: Request) -> Request:
     for other in others:
         if _firmness(other) > _firmness(request):
             bare = without_news(request)
+            bare = bare if is_careful(bare) else _marked(bare, "client_notification")
             news = tuple(f for f in other.findings if f.label in _OF_THE_CLIENT)
             request = replace(
                 bare,
@@ -225,8 +238,13 @@ def no_less_risk(request: Request, before: Request) -> Request:
     risk = max(request.risk, before.risk, key=RISKS.index)
     if risk == request.risk:
         return request
-    found = tuple(f for f in before.findings if f.label == "risk")
-    return replace(request, risk=risk, findings=(*request.findings, *found))
+    found = tuple(replace(f, span=None) for f in before.findings if f.label == "risk")
+    return _marked(replace(request, risk=risk, findings=(*request.findings, *found)), "risk")
+
+
+def _marked(request: Request, field: str) -> Request:
+    mark = Finding(CAREFUL, field, None, "rule:splitting", 1.0)
+    return replace(request, findings=(*request.findings, mark))
 
 
 def joined_by_word(
@@ -255,15 +273,59 @@ def one_ask(places: Iterable[Place], by: str) -> Finding:
     return Finding(ONE_ASK, json.dumps(sorted(map(list, places))), None, f"person:{by}", 1.0)
 
 
-def bonds_of(cases: Iterable[OpenCase]) -> Mapping[Place, frozenset[Place]]:
-    """With which others each ask was said to be one."""
+def bonds_of(
+    cases: Iterable[OpenCase], said: Sequence[Said] = ()
+) -> Mapping[Place, frozenset[Place]]:
+    """With which others each ask was said to be one; further copies of their mails along with it.
+
+    *said* are the asks of the cases, for finding those.
+    """
+    emails = {one.place: one.email for one in said}
     found: dict[Place, frozenset[Place]] = {}
     for case in cases:
         for mark in case.request.findings:
             if mark.label == ONE_ASK:
                 places = frozenset((number, ask) for number, ask in json.loads(mark.value))
+                mails = [emails[place] for place in places if place in emails]
+                places |= {
+                    place
+                    for place in case.asks
+                    if place in emails and any(_same_words(emails[place], one) for one in mails)
+                }
                 found |= {place: places | found.get(place, frozenset()) for place in places}
     return found
+
+
+def as_put(
+    email: Email,
+    asks: Sequence[Request],
+    cases: Sequence[OpenCase],
+    said: Callable[[Sequence[OpenCase]], Sequence[Said]],
+) -> tuple[Sequence[Request], dict[int, frozenset[Place]]]:
+    """The asks of a further copy of a mail, as a person split or put together those of the first.
+
+    With each the places of the asks that it repeats. Mail that is not here word for word, or that
+    nobody touched, gives its own *asks*.
+    """
+    here = [case for case in cases if case.authenticated and email.message_id in case.message_ids]
+    if not (email.message_id and email.authentication.passed and bonds_of(here)):
+        return asks, {}
+    found: list[Request] = []
+    places: dict[int, frozenset[Place]] = {}
+    for case in here:
+        own = [one for one in said([case]) if _same_words(one.email, email)]
+        if own:
+            places[len(found)] = frozenset(one.place for one in own)
+            found.append(reduce(merged, (one.request for one in own)))
+    return (found, places) if found else (asks, {})
+
+
+def _same_words(one: Email, other: Email) -> bool:
+    return (one.message_id, one.subject, one.new_text) == (
+        other.message_id,
+        other.subject,
+        other.new_text,
+    )
 
 
 def part_of(request: Request, case_id: int, by: str) -> Request:
