@@ -411,6 +411,7 @@ def test_the_whole_job_is_done_by_keys_alone(staffed: Staffed) -> None:
         press("j")
     press("Enter")
     expect(page.locator(".case-head")).to_contain_text("Ready")
+    page.wait_for_load_state()  # keys work once the script is there
     number = int(page.url.rpartition("/")[2])
     press("c")
     expect(page.locator("#fields-title")).to_be_focused()
@@ -423,11 +424,13 @@ def test_the_whole_job_is_done_by_keys_alone(staffed: Staffed) -> None:
     expect(page.locator("[data-key=a]")).to_be_focused()
     press("Enter")
     told(page, "Approved.")
+    page.wait_for_load_state()
     press("z")
     expect(page.get_by_role("button", name="Undo the last step")).to_be_focused()
     press("u")
 
     expect(page).to_have_url(re.compile(r"/queues\?queue=cancellation"))
+    page.wait_for_load_state()
     press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
     assert staffed.state(number) == "done"  # z alone takes nothing back
