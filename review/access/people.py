@@ -189,7 +189,7 @@ def _changed_password(request: Request, form: FormData) -> tuple[str, int, str]:
         return "", 422, f"Choose another one: {error}."
     if isinstance(result, Held):
         return "", 429, held_in_words(door, result)[1]
-    return result or "", 401, "That is not your password. Nothing was changed."
+    return result or "", 422, "That is not your password. Nothing was changed."
 
 
 def _own_password_page(request: Request, status: int = 200, problem: str = "") -> Response:
