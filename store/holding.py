@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, exists, func, select, update
 
 from store.errors import RefusedError
 from store.joining import HELD, load, standing_of
-from store.outbox import OutboxRow, outbox_rows
+from store.outbox import AFTER_TRYING, OutboxRow, outbox_rows
 from store.outgoing_schema import outbox
 from store.rows import Rows
 from store.schema import AnyRow, cases, clients, decisions, messages
@@ -98,18 +98,20 @@ class Stopped:
 
     hold: Hold
     waits: tuple[OutboxRow, ...]  # goes no more by itself
+    uncertain: tuple[OutboxRow, ...]  # was tried, and may have left
     on_its_way: tuple[OutboxRow, ...]  # goes no more if it comes back
     left: tuple[OutboxRow, ...]
 
     @property
     def is_in_time(self) -> bool:
-        return bool(self.waits or self.on_its_way)
+        return bool(self.waits or self.uncertain or self.on_its_way)
 
     @property
     def words(self) -> tuple[str, ...]:
         """What staff should know of it."""
         told = (
             ("Held until a person decides", self.waits),
+            ("May have left (find out, then say so: `fit-triage outbox`)", self.uncertain),
             ("Was on its way when the mail came", self.on_its_way),
             ("Has left already", self.left),
         )
@@ -121,6 +123,7 @@ class Stopped:
         return {
             "why": list(self.hold.blockers),
             "held": [row.key for row in self.waits],
+            "uncertain": [row.key for row in self.uncertain],
             "on_its_way": [row.key for row in self.on_its_way],
             "left": [row.key for row in self.left],
         }
@@ -144,7 +147,11 @@ def stop(connection: Connection, hold: Hold, message_id: int, now: datetime) -> 
         .where(mine, outbox.c.state.in_(_STOPPABLE), outbox.c.held_for.is_(None))
         .values(
             held_for=message_id,
-            state=case((outbox.c.state == "waiting", "held"), else_=outbox.c.state),
+            state=case(
+                (outbox.c.state != "waiting", outbox.c.state),
+                (outbox.c.attempts == 0, "held"),
+                else_=AFTER_TRYING,
+            ),
             changed_at=now,
         )
     )
@@ -152,7 +159,8 @@ def stop(connection: Connection, hold: Hold, message_id: int, now: datetime) -> 
     latest = max((row.verdict_id for row in rows if row.state != "taken_back"), default=0)
     return Stopped(
         hold,
-        tuple(row for row in rows if row.held_for and row.state in ("held", "dead", "uncertain")),
+        tuple(row for row in rows if row.held_for and row.state in ("held", "dead")),
+        tuple(row for row in rows if row.held_for and row.state == "uncertain"),
         tuple(row for row in rows if row.held_for and row.state == "sending"),
         tuple(row for row in rows if row.verdict_id == latest and row.state == "sent"),
     )
@@ -247,11 +255,16 @@ def release(connection: Connection, case_id: int, now: datetime) -> list[str]:
 
 
 def take_back_held(connection: Connection, case_id: int, now: datetime) -> list[OutboxRow]:
-    """Take back what is held of a case; raises while some of it is on its way."""
+    """Take back what is held of a case; raises while nobody knows whether some of it has left."""
     rows = [row for row in outbox_rows(connection, case_id=case_id) if row.held_for]
     for row in rows:
         if row.state == "sending":
             raise RefusedError(f"{row.action} is on its way this moment: look again in a while")
+        if row.state == "uncertain":
+            raise RefusedError(
+                f"{row.action} may have left: find out, then `outbox sent {row.id}` or, where it "
+                f"has not, `outbox retry {row.id}`, which leaves it held"
+            )
     here = [row for row in rows if row.state in ("held", "dead")]
     taken = update(outbox).where(outbox.c.id.in_([row.id for row in here]))
     connection.execute(taken.values(state="taken_back", changed_at=now))

@@ -30,6 +30,9 @@ STATES: Final[tuple[str, ...]] = get_args(OutboxState)
 STUCK: Final = ("dead", "uncertain")
 #: Where something goes that is to be tried again: not by itself, where a mail stopped it meanwhile.
 _BACK: Final = case((outbox.c.held_for.is_(None), "waiting"), else_="held")
+#: The same of what was tried. The platform may have taken what it did not answer: asking again does
+#: no harm there, but to take it back would be to say that it never left.
+AFTER_TRYING: Final = case((outbox.c.channel == "platform", "uncertain"), else_="held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +300,8 @@ def _settle(turn: Turn, connection: Connection, ids: Collection[int], outcome: S
         case Left():
             values["state"] = "sent"
         case Later():
-            values |= {"state": _BACK, "due_at": outcome.at}
+            back = case((outbox.c.held_for.is_(None), "waiting"), else_=AFTER_TRYING)
+            values |= {"state": back, "due_at": outcome.at}
         case Stuck():
             values["state"] = outcome.state
     connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))

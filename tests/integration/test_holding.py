@@ -261,9 +261,29 @@ def test_what_is_on_its_way_and_does_not_arrive_goes_no_more(store: Store) -> No
     go(store, post)
     go(store, post, LATER + timedelta(days=1))
 
-    assert (post.sent, states(store)) == ([], ["held"] * 3)
+    assert (post.sent, states(store)) == ([], ["uncertain", "held", "held"])
     reasons = store.case(1).case.decision.reasons
     assert "Was on its way when the mail came: session.cancel HT-218834." in reasons
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_what_was_tried_may_have_left_and_a_person_finds_out_before_it_is_taken_back(
+    store: Store, *, has_left: bool
+) -> None:
+    approved(store)
+    go(store, Post(lambda _: NotNow("no answer in time")))
+    comes(store, 2, WITHDRAWN, LATER)
+    [cancel, *letters] = store.outbox(case_id=1)
+
+    too_soon = acting.undo(store, 1, "anna", LATER)
+    store.settle_by_hand([cancel.id], "anna", LATER, has_left=has_left)
+    undone = acting.undo(store, 1, "anna", LATER)
+
+    assert (cancel.state, {row.state for row in letters}) == ("uncertain", {"held"})
+    assert "may have left" in too_soon.refused.why
+    assert undone.refused is None
+    assert states(store) == ["sent" if has_left else "taken_back", "taken_back", "taken_back"]
+    assert store.case(1).case.decision.state == ("done" if has_left else "ready")
 
 
 def test_what_is_on_its_way_and_arrives_has_left_and_the_rest_is_held(store: Store) -> None:
