@@ -10,6 +10,7 @@ from store.errors import (
     StoreBusyError,
     StoreError,
 )
+from store.joining import CLOSED
 from store.leases import Lease
 from store.outbox import Later, Left, OutboxCounts, OutboxRow, Settled, Stuck
 from store.pages import NOBODY, Page, Place, Wanted
@@ -24,6 +25,7 @@ from store.views import SavedView
 from triage.records import Outcome
 
 __all__ = [
+    "CLOSED",
     "NOBODY",
     "AlreadyOutError",
     "Batch",

@@ -54,7 +54,8 @@ class Wanted:
 
     ``words`` are as typed and must all be found in the case: its number or ids, the names of its
     therapist and client, its senders, or its mails. ``blocker`` is asked of open cases alone, for
-    nothing is in the way of a closed one. ``confidence`` is that of the kind: from, and below.
+    nothing is in the way of a closed one, and ``safeguarding=False`` leaves open ones out alone.
+    ``confidence`` is that of the kind: from, and below.
     """
 
     queue: str | None = None
@@ -127,8 +128,8 @@ def _numbers(
     query = select(cases.c.id).where(*_filters(wanted))
     if rank == "closed":
         query = query.where(~cases.c.open).order_by(cases.c.id.desc())
-        if wanted.safeguarding is not None:
-            query = query.where(cases.c.safeguarding.is_(wanted.safeguarding))
+        if wanted.safeguarding:
+            query = query.where(cases.c.safeguarding)
         if after:
             query = query.where(cases.c.id < after.case_id)
     else:

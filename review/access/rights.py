@@ -93,7 +93,10 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "_start": needs("be_here"),
         "keys": needs("be_here"),
         "queues": needs("see_cases", records="list"),
+        "filter": needs("see_cases", records="list"),
         "search": needs("see_cases", records="search"),
+        "view_save": needs("act"),  # filters under a name; nothing of a case
+        "view_delete": needs("act"),
         "case": needs("see_cases", records="view"),
         "html": needs("see_cases", records="view"),
         "pictures": needs("see_cases", records="pictures"),

@@ -53,7 +53,10 @@ def _routes() -> list[Route | Mount]:
     return [
         Route("/", _start),
         Route("/queues", queues.queues, name="queues"),
+        Route("/queues/filter", queues.choose, methods=["POST"], name="filter"),
         Route("/search", queues.search, methods=["POST"], name="search"),
+        Route("/views", queues.save_view, methods=["POST"], name="view_save"),
+        Route("/views/{view:int}/delete", queues.delete_view, methods=["POST"], name="view_delete"),
         Route(case, cases.case, name="case"),
         Route(f"{message}/html", cases.html_frame, name="html"),
         Route(f"{message}/pictures", cases.with_pictures, methods=["POST"], name="pictures"),

@@ -48,9 +48,7 @@ def keep(store: Store, number: int, *, joined: int | None = None, **said: Any) -
     made = outcome(joined=joined, **decided, **standing)
     mail = replace(email(number), **said)
     with store.batch(now=NOW) as batch:
-        [case_id] = batch.add(
-            key(number), f"digest {number}", replace(email(number), **said), [made]
-        )
+        [case_id] = batch.add(key(number), f"digest {number}", mail, [made])
     return case_id
 
 
