@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from casework import an_email
-from casework.scenarios import office, registry, wording
 from store_samples import registry_file
 
+from casework import an_email
+from casework.scenarios import office, registry, wording
 from review import acting, splitting
 from review.acting import Acted
 from store import CaseRow, CaseStory, Store
@@ -121,8 +121,7 @@ class Team:
         plain = an_email(message_id=f"<{uid}@x>", subject="My clients", text=text, sent_at=sent_at)
         email = replace(plain, **changes)
         digest = hashlib.sha256(f"{uid}".encode()).hexdigest()
-        read = changes.get("read") or self.reader.read([email])[0]
-        return self.arrives(email, read, digest, uid)
+        return self.arrives(email, self.reader.read([email])[0], digest, uid)
 
     def arrives(
         self, email: Email, read: Sequence[Request], digest: str, uid: int
