@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from ingest.mbox import MboxMessage, NotAnMboxError, messages_in, settled_size
@@ -51,12 +50,7 @@ class _Files:
         self._most = max_message_bytes
         self._begun: Cursor | None = None  # what `latest` gave
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is kept open between batches."""
 
     def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:

@@ -14,17 +14,14 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ingest.folder_names import from_utf7, to_utf7
 from ingest.imap_failures import FAILURES, described, line_is_dead, says_not_now
-from ingest.imap_line import BoundedClient
 from ingest.imap_listing import Listed, grouped, listed_from
-from ingest.imap_login import log_in
+from ingest.imap_session import Session
 from ingest.sources import (
     Access,
     Batch,
@@ -51,7 +48,7 @@ _ALL_REFUSED = 10  # this many messages refused and none given: it is the server
 _FOLDERS_NAMED = 20  # in an error about a folder that is not there
 
 
-class ImapSource:
+class ImapSource(Session):
     """A folder on an IMAP server, for one run; ``count`` and what is news are as of entering.
 
     A line that breaks while mail is being read is taken up again, a few times in a run and ever
@@ -60,11 +57,8 @@ class ImapSource:
     """
 
     def __init__(self, address: ImapAddress, access: Access) -> None:
-        self.name = address.spec
+        super().__init__(address, access)
         self.folder = address.folder
-        self._address = address
-        self._access = access
-        self._client: Any = None
         self._exists = 0
         self._uidvalidity = 0
         self._uidnext = 0  # 0 where the server does not say
@@ -72,27 +66,6 @@ class ImapSource:
         self._taken_up = 0  # how often the line broke and was taken up again
         self._short = 0  # messages that stayed shorter than listed
         self._back = False  # whether this run reads again what is below the cursor
-
-    def __enter__(self) -> Self:
-        self._connect()
-        try:
-            self._login()
-            self._examine()
-        except BaseException:
-            self._hang_up()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:  # otherwise the line may be dead, and waiting for a farewell be long
-            with suppress(*FAILURES):
-                self._client.logout()
-        self._hang_up()
 
     def count(self) -> int:
         return self._exists
@@ -171,18 +144,8 @@ class ImapSource:
 
     # Connecting
 
-    def _connect(self) -> None:
-        with self._edge("connecting"):
-            self._client = BoundedClient(self._address, self._access, self.name)
-
-    def _login(self) -> None:
-        user = self._access.user or self._address.user
-        log_in(self._client, self.name, user, self._access, reconnect=self._reconnect)
-
-    def _reconnect(self) -> Any:  # noqa: ANN401 - imapclient is untyped
-        self._hang_up()
-        self._connect()
-        return self._client
+    def _begin(self) -> None:
+        self._examine()
 
     def _examine(self) -> None:
         try:
@@ -230,10 +193,6 @@ class ImapSource:
 
     def _renumbered(self) -> SourceError:
         return SourceError(f"{self.name}: the server renumbered the folder while it was read")
-
-    def _hang_up(self) -> None:
-        with suppress(*FAILURES):
-            self._client.shutdown()
 
     # Finding what is new
 
@@ -372,11 +331,3 @@ class ImapSource:
         there = set(self._search("UID", ",".join(map(str, uids))))
         log.warning("%d messages gone since listed or not given out", len(uids))
         return {uid: "unfetchable" if uid in there else "vanished" for uid in uids}
-
-    @contextmanager
-    def _edge(self, doing: str) -> Iterator[None]:
-        """Let the library's failures out as ours, without the server's words, which may be mail."""
-        try:
-            yield
-        except FAILURES as error:
-            raise SourceError(f"{self.name}: {described(error)} while {doing}") from None

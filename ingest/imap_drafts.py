@@ -6,20 +6,14 @@ its Message-ID, so that it is put there once however often it is tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
 
 from ingest.folder_names import from_utf7, to_utf7
-from ingest.imap_failures import FAILURES, described
-from ingest.imap_line import BoundedClient
-from ingest.imap_login import log_in
+from ingest.imap_session import Session
 from ingest.sources import Access, SourceError, SourceSpecError, parse_imap_address
 
 
-class Letterbox:
+class Letterbox(Session):
     """Drafts and sent mail of one account; use within ``with``. May raise ``SourceError``.
 
     *drafts* and *sent* name the folders; where they are "", the server must say which they are
@@ -30,34 +24,11 @@ class Letterbox:
         scheme, _, rest = spec.partition(":")
         if scheme not in {"imap", "imaps"}:
             raise SourceSpecError("drafts need a mailbox on an IMAP server (imaps://…)")
-        self._address = parse_imap_address(scheme, rest, spec)
-        if not self._address.tls and not access.allow_plaintext:
-            raise SourceSpecError(f"{self._address.spec}: not without TLS; use imaps://")
-        self.name = self._address.spec
-        self._access = access
+        address = parse_imap_address(scheme, rest, spec)
+        if not address.tls and not access.allow_plaintext:
+            raise SourceSpecError(f"{address.spec}: not without TLS; use imaps://")
+        super().__init__(address, access)
         self._folders = {b"\\Drafts": drafts, b"\\Sent": sent}
-        self._client: Any = None
-
-    def __enter__(self) -> Self:
-        self._connect()
-        try:
-            user = self._access.user or self._address.user
-            log_in(self._client, self.name, user, self._access, reconnect=self._reconnect)
-        except BaseException:
-            self._hang_up()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            with suppress(*FAILURES):
-                self._client.logout()
-        self._hang_up()
 
     def put_draft(self, message_id: str, content: bytes, written_at: datetime) -> bool:
         """Put a letter among the drafts; False where it is there already."""
@@ -87,24 +58,3 @@ class Letterbox:
         with self._edge(f"looking into {folder!r}"):
             self._client.select_folder(to_utf7(folder), readonly=True)
             return bool(self._client.search(["HEADER", "Message-ID", message_id]))
-
-    def _connect(self) -> None:
-        with self._edge("connecting"):
-            self._client = BoundedClient(self._address, self._access, self.name)
-
-    def _reconnect(self) -> Any:  # noqa: ANN401 - imapclient is untyped
-        self._hang_up()
-        self._connect()
-        return self._client
-
-    def _hang_up(self) -> None:
-        with suppress(*FAILURES):
-            self._client.shutdown()
-
-    @contextmanager
-    def _edge(self, doing: str) -> Iterator[None]:
-        """Let the library's failures out as ours, without the server's words."""
-        try:
-            yield
-        except FAILURES as error:
-            raise SourceError(f"{self.name}: {described(error)} while {doing}") from None

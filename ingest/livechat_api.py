@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ingest import livechat
@@ -59,19 +58,14 @@ class ConversationApi:
         try:
             app = self._line.get("/me").get("app")
         except BaseException:
-            self._line.__exit__(None, None, None)
+            self._line.close()
             raise
         verifies = app.get("identity_verification") if isinstance(app, Mapping) else None
         self._identity_off = verifies is False
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._line.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
 
     def count(self) -> int:
         """Conversations, not messages: those are known only once all are retrieved."""

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from review.desk import AsJson, Desk, Now, UsageProblemError, console, moment, print_json, store_of
 from review.typed import chosen, corrections, letters_as, login, text_of, verdict_on
-from triage.verdicts import Verdict
+from triage.verdicts import Action, Verdict
 
 if TYPE_CHECKING:
     from review.acting import Acted
@@ -198,34 +198,28 @@ def guarantee(
     _act(context, verdict, version, as_json=as_json, dry_run=dry_run)
 
 
-@case_app.command()
-def general(
-    context: typer.Context,
-    case: Case,
-    by: By = "",
-    version: Version = None,
-    reason: Reason = "",
-    now: Now = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Not a fit matter: leave it to the ordinary inbox."""
-    _act(context, verdict_on(case, "general", by, now, reason), version, as_json=as_json)
+def _plainly(action: Action, says: str) -> None:
+    """A command for an action that takes a reason and nothing else."""
+
+    def command(
+        context: typer.Context,
+        case: Case,
+        by: By = "",
+        version: Version = None,
+        reason: Reason = "",
+        now: Now = None,
+        *,
+        as_json: AsJson = False,
+    ) -> None:
+        _act(context, verdict_on(case, action, by, now, reason), version, as_json=as_json)
+
+    case_app.command(action, help=says)(command)
 
 
-@case_app.command()
-def dismiss(
-    context: typer.Context,
-    case: Case,
-    by: By = "",
-    version: Version = None,
-    reason: Reason = "",
-    now: Now = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Close the case; nothing is done and nobody is written to."""
-    _act(context, verdict_on(case, "dismiss", by, now, reason), version, as_json=as_json)
+_plainly("general", "Not a fit matter: leave it to the ordinary inbox.")
+_plainly("dismiss", "Close the case; nothing is done and nobody is written to.")
+_plainly("reopen", "Take a closed case up again, decided as of now. What has left stays out.")
+_plainly("release", "Let leave what a later mail holds up (or `undo`). Needs a reason.")
 
 
 @case_app.command()
@@ -245,21 +239,6 @@ def withdraw(
     details = letters_as(None, letters=letters)
     verdict = verdict_on(case, "withdraw", by, now, reason, None, details)
     _act(context, verdict, version, as_json=as_json, dry_run=dry_run)
-
-
-@case_app.command()
-def reopen(
-    context: typer.Context,
-    case: Case,
-    by: By = "",
-    version: Version = None,
-    reason: Reason = "",
-    now: Now = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Take a closed case up again; it is decided as of now. What has left stays out."""
-    _act(context, verdict_on(case, "reopen", by, now, reason), version, as_json=as_json)
 
 
 @case_app.command()
@@ -295,21 +274,6 @@ def assign(
     """Give the case to somebody."""
     verdict = verdict_on(case, "assign", by, now, "", None, {"assignee": to.strip()})
     _act(context, verdict, version, as_json=as_json)
-
-
-@case_app.command("release")
-def release(
-    context: typer.Context,
-    case: Case,
-    by: By = "",
-    version: Version = None,
-    reason: Reason = "",
-    now: Now = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Let leave what a later mail holds up; or `undo`, to take it back. Needs a reason."""
-    _act(context, verdict_on(case, "release", by, now, reason), version, as_json=as_json)
 
 
 @case_app.command()
