@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ingest.sources import SourceError, open_source
 from settings import Settings, SettingsError, SourceSettings
-from store import Counts, OutboxCounts, StoreError, open_store
+from store import Counts, OutboxCounts, Store, StoreError, open_store
 from store.outbox import STATES, STUCK
 
 #: Time enough to sign in again, or to make a new client secret, without haste.
@@ -88,6 +88,15 @@ def _stale(counts: Counts, settings: Settings, now: datetime) -> Iterator[str]:
         yield f"{words}; see `fit-triage registry import`"
 
 
+def health_report(
+    store: Store, settings: Settings, now: datetime, *, model: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """What ``fit-triage health`` and ``/health.json`` say: ``health_of``, and rule 7's figures."""
+    report = health_of(store.counts(), settings, now, model=model)
+    found = store.unconfirmed(now - settings.limits().window, now)
+    return {**report, "unconfirmed": lost_unconfirmed(found, settings)}
+
+
 def lost_unconfirmed(found: Mapping[str, int], settings: Settings) -> dict[str, int]:
     """Rule 7 in figures: therapists with a warning due, and those whose profile may be paused."""
     limits = settings.limits()
@@ -97,25 +106,33 @@ def lost_unconfirmed(found: Mapping[str, int], settings: Settings) -> dict[str, 
 
 def _ending(settings: Settings, now: datetime) -> Iterator[str]:
     """What lets us into a mailbox and ends soon, named by the mailbox's place in the settings."""
+    for place, what, last, problem in endings(settings):
+        if last is None:
+            yield f"source {place}: {problem}"
+        elif last - now.date() <= ENDS_SOON:
+            yield f"source {place}: its {what} ends on {last}; see docs/operations.md"
+
+
+def endings(settings: Settings) -> Iterator[tuple[int, str, date | None, str]]:
+    """By a mailbox's place in the settings what lets us in and when it ends, or why nobody knows.
+
+    What has no end, or none that anybody said, is left out.
+    """
     from ingest.oauth import refresh_token_ends_at
 
     for place, spec in enumerate(settings.sources, 1):
         if spec.oauth is None:
             continue
         lifetime_s = spec.oauth.refresh_token_days and spec.oauth.refresh_token_days * 86_400
-        ends: list[tuple[str, date]] = []
         if spec.oauth.expires_on:
-            ends.append(("client secret or consent", spec.oauth.expires_on))
+            yield place, "client secret or consent", spec.oauth.expires_on, ""
         try:
             moment = refresh_token_ends_at(spec.oauth.grant(settings.imap_timeout), lifetime_s)
         except SourceError as error:
-            yield f"source {place}: {error}"
+            yield place, "", None, str(error)
         else:
             if moment is not None:
-                ends.append(("refresh token", datetime.fromtimestamp(moment, UTC).date()))
-        for what, last in ends:
-            if last - now.date() <= ENDS_SOON:
-                yield f"source {place}: its {what} ends on {last}; see docs/operations.md"
+                yield place, "refresh token", datetime.fromtimestamp(moment, UTC).date(), ""
 
 
 def model_in_use(settings: Settings) -> tuple[str, str]:

@@ -140,14 +140,12 @@ def registry_unconfirmed(
 
 def health(context: typer.Context, now: Now = None) -> None:
     """Figures for monitoring, as JSON. Exit code 1 where something needs a person."""
-    from review.health import health_of, lost_unconfirmed
+    from review.health import health_report
 
     settings = context.obj.settings()
     clock = now or datetime.now(UTC)
     with store_of(settings) as store:
-        report = health_of(store.counts(), settings, clock)
-        found = store.unconfirmed(clock - settings.limits().window, clock)
-    report["unconfirmed"] = lost_unconfirmed(found, settings)
+        report = health_report(store, settings, clock)
     print_json(report)
     if not report["healthy"]:
         raise typer.Exit(1)

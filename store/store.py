@@ -58,6 +58,7 @@ from store.schema import (
     runs,
 )
 from store.second_looks import SecondLooks
+from store.set_aside import SetAside
 from store.views import Views
 from triage.records import Cursor, Directory, MessageKey, RawMessage, Therapist
 
@@ -101,6 +102,7 @@ class Store(Acts):
         self.views = Views(database)
         self.overview = Overview(database)
         self.second_looks = SecondLooks(database)
+        self.set_aside = SetAside(database)
         self.presence = Presence(database)
         self.bulks = Bulks(database)
 

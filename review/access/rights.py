@@ -112,7 +112,9 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "act": needs("act"),  # each verdict is on the audit trail
         "quarantine": needs("see_quarantine"),
         "retry": needs("retry_quarantine"),
+        "taken": needs("see_cases", records="original"),  # from quarantine: words of people
         "health": needs("see_health"),
+        "health_json": needs("see_health"),
         "overview": needs("see_overview", records="overview"),
         "figures_csv": needs("see_overview", records="export"),
         "second_looks": needs("see_overview", records="list"),

@@ -95,13 +95,13 @@ def attachment(request: Request) -> Response:
     office.store.attachment_taken(
         message.id, number, case_id=case_id, by=name_of(request), now=office.clock()
     )
-    return _download(found[1], safe_name(found[0]))
+    return download(found[1], safe_name(found[0]))
 
 
 def original(request: Request) -> Response:
     """The message as it came, to be saved."""
     message = _message(request)
-    return _download(_raw(request, message).content, f"message-{message.id}.eml")
+    return download(_raw(request, message).content, f"message-{message.id}.eml")
 
 
 def _message(request: Request) -> StoredMessage:
@@ -120,7 +120,7 @@ def _raw(request: Request, message: StoredMessage) -> RawMessage:
     )
 
 
-def _download(content: bytes, name: str) -> Response:
+def download(content: bytes, name: str) -> Response:
     """*content* to be saved as *name*, after RFC 6266."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     plain = plain.replace('"', "_").replace("\\", "_")

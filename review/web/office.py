@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from review.access.rights import MAY
 from review.acting import sending_of
 from review.desk import Desk
+from review.health import model_in_use
 from review.web import words
 from settings import Settings
 from store import Store
@@ -40,6 +41,7 @@ class Office:
     settings: Settings
     clock: Callable[[], datetime] = field(default=_now)
     _by_year: dict[int, Rules] = field(default_factory=dict, init=False, repr=False)
+    _models: dict[int, tuple[str, str]] = field(default_factory=dict, init=False, repr=False)
 
     def rules(self) -> Rules:
         """What decisions made now rest on; templates and holidays are read once a year."""
@@ -47,6 +49,14 @@ class Office:
         if now.year not in self._by_year:
             self._by_year[now.year] = self.settings.rules(now)
         return replace(self._by_year[now.year], now=now)
+
+    def model(self) -> tuple[str, str]:
+        """``model_in_use``, asked again every five minutes: it loads the model."""
+        asked = int(self.clock().timestamp() // 300)
+        if asked not in self._models:
+            self._models.clear()
+            self._models[asked] = model_in_use(self.settings)
+        return self._models[asked]
 
     @property
     def sending(self) -> Sending:
