@@ -84,7 +84,7 @@ class Bulks:
             connection.execute(delete(bulk_steps).where(bulk_steps.c.token.in_(old)))
             connection.execute(delete(bulks).where(bulks.c.at < bulk.at - _KEPT))
             first = insert_new(connection, bulks, details=dict(bulk.details), **row)
-            if connection.execute(first).rowcount and steps:
+            if connection.scalar(first.returning(bulks.c.token)) and steps:
                 connection.execute(insert(bulk_steps), steps)
         return self.find(bulk.token) or bulk
 

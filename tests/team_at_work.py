@@ -21,6 +21,7 @@ from store_samples import registry_file
 from review.access.door import Door, hashed, new_secret
 from review.desk import Desk
 from review.serving import review_page
+from review.web.office import Office
 from settings import Settings
 from store import CaseRow, Store, open_store
 from store.accounts import Role, Session
@@ -30,14 +31,13 @@ from triage.records import Client, MessageKey, RawMessage
 from triage.records import Session as Booked
 
 NOW: Final = datetime(2025, 11, 4, 10, tzinfo=UTC)  # a Tuesday
-Kind = Literal["ready", "untold", "urgent", "enquiry", "shared"]
+Kind = Literal["ready", "untold", "urgent", "enquiry"]
 #: What is changed of a complete cancellation to make a case of each kind.
 _BUT: Final[dict[str, dict[str, Any]]] = {
     "ready": {},
     "untold": {"client_notification": "not_informed"},
     "urgent": {"risk": "urgent"},
     "enquiry": {"kind": "enquiry"},
-    "shared": {},  # about the session of the first case
 }
 
 
@@ -75,8 +75,7 @@ class Team:
 
     def mail(self, number: int, kind: Kind, *, uid: int = 0) -> None:
         """A mail of the case *number* arrives; the first one opens it."""
-        session = 1 if kind == "shared" else number
-        but = {"session_ids": [f"HT-40{session:04}"], "client_ref": f"Name{session} Client"}
+        but = {"session_ids": [f"HT-40{number:04}"], "client_ref": f"Name{number} Client"}
         asked = request_from({"ask": "complete cancellation", "but": {**but, **_BUT[kind]}})
         email = email_from({"now": NOW.replace(tzinfo=None)}, {"ask": ""}, uid or number)
         email = replace(email, subject=f"Session {number}", new_text=f"Please cancel {number}.")
@@ -94,6 +93,11 @@ class Team:
         self.store.accounts.start_session(hashed(secret), session, self.now)
         client = TestClient(self.app, follow_redirects=False, cookies={self.door.cookie: secret})
         return Somebody(self, client)
+
+    @property
+    def office(self) -> Office:
+        """What the pages work with."""
+        return Office(Desk(SimpleNamespace()), self.store, Settings(), lambda: self.now)  # type: ignore[arg-type]
 
     def case(self, number: int) -> CaseRow:
         story = self.store.case(number)
