@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, update
 
@@ -18,7 +18,6 @@ from store.ledger import take_turn
 from store.rows import Rows, lost_places, present, set_aside
 from store.schema import ledger, messages
 from store.values import decision_json, details_json, facts_json
-from triage.holding import Hold
 from triage.records import (
     NO_ASK,
     Cursor,
@@ -31,6 +30,9 @@ from triage.records import (
     Therapist,
 )
 from triage.threads import continued, opened
+
+if TYPE_CHECKING:
+    from triage.holding import Hold
 
 #: A message with several requests counts as the first of these that one of them is in.
 _PRESSING: Final = ("cancellation", "referral", "enquiry", "general", "quarantine")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, case, exists, func, select, update
 
@@ -20,8 +20,10 @@ from store.outgoing_schema import outbox
 from store.rows import Rows
 from store.schema import AnyRow, cases, clients, decisions, messages
 from store.values import decision_from, decision_json
-from triage.holding import Hold, held
 from triage.records import NO_ASK, Email, OpenCase, Outcome
+
+if TYPE_CHECKING:
+    from triage.holding import Hold
 
 #: What a mail can stop, or could when it comes back or is tried again.
 _STOPPABLE: Final = ("waiting", "sending", "dead", "uncertain")
@@ -189,6 +191,8 @@ def hold_case(
     now: datetime,
 ) -> None:
     """Put the case before a person, in ``check``; nothing else about it changes."""
+    from triage.holding import held  # brings all of deciding along, and is rarely needed
+
     case_id = one.hold.case_id
     pending = (row for row in reversed(rows.decisions) if row["case_id"] == case_id)
     latest = next(pending, None) or _latest(connection, case_id)
