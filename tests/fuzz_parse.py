@@ -267,7 +267,8 @@ def _leaves(
 def _words(part: standard_library.message.Message) -> list[str]:
     if part.get_content_maintype() not in {"text", "multipart"} or part.is_multipart():
         return []
-    if str(part.get("content-transfer-encoding", "7bit")).strip().lower() not in _ENCODINGS:
+    # Not stripped: the standard library does not either, and would take "base64\f" for plain text.
+    if str(part.get("content-transfer-encoding", "7bit")).lower() not in _ENCODINGS:
         return []  # a spelling that we know and the standard library does not
     try:
         data = part.get_payload(decode=True) or b""
