@@ -155,7 +155,9 @@ def _settled(database: Database, manifest: Manifest, by: str, now: datetime) -> 
             connection.execute(delete(table))
         turn = Turn(connection, by, now)
         # A webhook keeps its id, by which its receiver knows it; a mail has no such guard.
-        open_mails = (outbox.c.channel != "platform") & outbox.c.state.in_(("waiting", "sending"))
+        open_mails = (outbox.c.channel != "platform") & outbox.c.state.in_(
+            ("waiting", "held", "sending")
+        )
         doubtful = connection.execute(
             update(outbox)
             .where(open_mails)

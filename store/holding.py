@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, exists, func, select, update
 
 from store.errors import RefusedError
 from store.joining import HELD, load, standing_of
-from store.outbox import AFTER_TRYING, OutboxRow, outbox_rows
+from store.outbox import AFTER_TRYING, STUCK, OutboxRow, outbox_rows
 from store.outgoing_schema import outbox
 from store.rows import Rows
 from store.schema import AnyRow, cases, clients, decisions, messages
@@ -100,20 +100,20 @@ class Stopped:
 
     hold: Hold
     waits: tuple[OutboxRow, ...]  # goes no more by itself
-    uncertain: tuple[OutboxRow, ...]  # was tried, and may have left
+    stuck: tuple[OutboxRow, ...]  # was tried, and may have left
     on_its_way: tuple[OutboxRow, ...]  # goes no more if it comes back
     left: tuple[OutboxRow, ...]
 
     @property
     def is_in_time(self) -> bool:
-        return bool(self.waits or self.uncertain or self.on_its_way)
+        return bool(self.waits or self.stuck or self.on_its_way)
 
     @property
     def words(self) -> tuple[str, ...]:
         """What staff should know of it."""
         told = (
             ("Held until a person decides", self.waits),
-            ("May have left (find out, then say so: `fit-triage outbox`)", self.uncertain),
+            ("May have left (find out, then say so: `fit-triage outbox`)", self.stuck),
             ("Was on its way when the mail came", self.on_its_way),
             ("Has left already", self.left),
         )
@@ -125,7 +125,7 @@ class Stopped:
         return {
             "why": list(self.hold.blockers),
             "held": [row.key for row in self.waits],
-            "uncertain": [row.key for row in self.uncertain],
+            "stuck": [row.key for row in self.stuck],
             "on_its_way": [row.key for row in self.on_its_way],
             "left": [row.key for row in self.left],
         }
@@ -161,8 +161,8 @@ def stop(connection: Connection, hold: Hold, message_id: int, now: datetime) -> 
     latest = max((row.verdict_id for row in rows if row.state != "taken_back"), default=0)
     return Stopped(
         hold,
-        tuple(row for row in rows if row.held_for and row.state in ("held", "dead")),
-        tuple(row for row in rows if row.held_for and row.state == "uncertain"),
+        tuple(row for row in rows if row.held_for and row.state == "held"),
+        tuple(row for row in rows if row.held_for and row.state in STUCK),
         tuple(row for row in rows if row.held_for and row.state == "sending"),
         tuple(row for row in rows if row.verdict_id == latest and row.state == "sent"),
     )
@@ -264,12 +264,12 @@ def take_back_held(connection: Connection, case_id: int, now: datetime) -> list[
     for row in rows:
         if row.state == "sending":
             raise RefusedError(f"{row.action} is on its way this moment: look again in a while")
-        if row.state == "uncertain":
+        if row.state in STUCK:
             raise RefusedError(
                 f"{row.action} may have left: find out, then `outbox sent {row.id}` or, where it "
                 f"has not, `outbox retry {row.id}`, which leaves it held"
             )
-    here = [row for row in rows if row.state in ("held", "dead")]
+    here = [row for row in rows if row.state == "held"]
     taken = update(outbox).where(outbox.c.id.in_([row.id for row in here]))
     connection.execute(taken.values(state="taken_back", changed_at=now))
     return here
