@@ -24,6 +24,7 @@ from models.handover import Judgement, StoredCase
 from models.predictions import request_from
 from triage.labels import CODE_SETS
 from triage.records import Request, request_fields
+from triage.splitting import CAREFUL
 from triage.verdicts import Correction
 
 #: The name that staff's rows have among the corpus files, and the file that says whose they are.
@@ -31,6 +32,8 @@ STAFF: Final = "staff"
 STAFF_ROWS: Final = "staff_rows.json"
 #: What a person does when the reading, as corrected, is right.
 SETTLES: Final = frozenset(("approve", "refer", "note_reason", "send_back", "correct", "general"))
+#: After these the case is another request: what was settled before is not settled now.
+REGROUPS: Final = frozenset(("split", "merge"))
 #: The largest share of one class that may come from one sender, and from one colleague.
 SENDER_CAP: Final = 0.2
 COLLEAGUE_CAP: Final = 0.5
@@ -71,7 +74,8 @@ def collect(cases: Iterable[StoredCase]) -> Collected:
     """The rows that settled *cases* give, after the guard."""
     by_mail: dict[str, list[StoredCase]] = defaultdict(list)
     for case in cases:
-        by_mail[case.emails[0].message_id].append(case)
+        if case.part_of is None:  # else its mails are told in the case that it went into
+            by_mail[case.emails[0].message_id].append(case)
     left_out: Counter[str] = Counter()
     key = secrets.token_bytes(16)
     rows = []
@@ -159,15 +163,24 @@ def _unusable(group: Sequence[StoredCase]) -> str:
         ("nobody has settled it", lambda: not any(settled)),
         ("another ask of the mail is open", lambda: len(group) < group[0].asks or not all(settled)),
         ("several mails in one case", lambda: any(len(case.emails) > 1 for case in group)),
+        ("told the careful way after a split or merge", lambda: any(map(_is_careful, group))),
         ("no words marked for who told the client", lambda: not all(map(_has_words, group))),
     )
     return next((reason for reason, holds in checks if holds()), "")
 
 
 def _settled(case: StoredCase) -> Judgement | None:
-    """The last verdict that says the reading is right as corrected."""
-    found = [j for j in case.judgements if j.verdict.action in SETTLES]
-    return found[-1] if found else None
+    """The last verdict that says the reading is right as corrected.
+
+    What was judged before a split or merge was another request: the words of it are not these.
+    """
+    found = None
+    for judgement in case.judgements:
+        if judgement.verdict.action in REGROUPS:
+            found = None
+        elif judgement.verdict.action in SETTLES:
+            found = judgement
+    return found
 
 
 def _corrections(case: StoredCase, settled: Judgement) -> list[Correction]:
@@ -176,6 +189,15 @@ def _corrections(case: StoredCase, settled: Judgement) -> list[Correction]:
     return [
         one for judgement in case.judgements[: last + 1] for one in judgement.verdict.corrections
     ]
+
+
+def _is_careful(case: StoredCase) -> bool:
+    """Whether a label is a precaution, and not what the words say: see ``triage.splitting``."""
+    judgement = _settled(case)
+    if judgement is None:
+        return False
+    fields = {f.value for f in judgement.request.findings if f.label == CAREFUL}
+    return bool(fields - {one.field for one in _corrections(case, judgement)})
 
 
 def _has_words(case: StoredCase) -> bool:

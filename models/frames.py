@@ -125,6 +125,7 @@ def _about_verdicts(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, objec
     last = case.judgements[-1].verdict if case.judgements else None
     corrections = [c for j in case.judgements for c in j.verdict.corrections]
     return {
+        **_about_grouping(case, pseudonyms),
         "verdicts": len(case.judgements),
         "verdict": last.action if last else None,
         "by": pseudonyms.of(last.by, "colleague") if last else None,
@@ -132,6 +133,31 @@ def _about_verdicts(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, objec
         "corrected": ";".join(sorted({c.field for c in corrections})),
         **{f"corrected.{name}": _corrected(corrections, name) for name in (*CODES, *CODE_SETS)},
     }
+
+
+def _about_grouping(case: StoredCase, pseudonyms: Pseudonyms) -> dict[str, object]:
+    """What a person last said about where this ask ends and another begins; None where nobody did.
+
+    A split names the sentences that went (of ``triage.language.sentences_of``, from 1) and the
+    cases they became, a merge the other case.
+    """
+    found = [j.verdict for j in case.judgements if j.verdict.action in ("split", "merge")]
+    last = found[-1] if found else None
+    details = last.details if last else {}
+    others = [details.get(name) for name in ("into", "merged")]
+    cases = _listed(details.get("cases")) or [str(one) for one in others if one]
+    return {
+        "grouping": last.action if last else None,
+        "grouping.cases": ";".join(cases) if last else None,
+        "grouping.sentences": ";".join(_listed(details.get("sentences"))) if last else None,
+        "grouping.by": pseudonyms.of(last.by, "colleague") if last else None,
+        "grouping.on": last.at.date().isoformat() if last else None,
+        "part_of": case.part_of,
+    }
+
+
+def _listed(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []
 
 
 def _corrected(corrections: Sequence[Correction], name: str) -> str | None:

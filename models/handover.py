@@ -45,6 +45,7 @@ class StoredCase:
     asks: int = 1
     judgements: tuple[Judgement, ...] = ()
     read: Request | None = None
+    part_of: int | None = None  # the case that it went into, by a person's word
 
 
 class Archive(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from models.handover import Judgement, StoredCase
 from store.readings import NOT_READ
+from triage.splitting import went_into
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,8 @@ def stored_cases(store: Store) -> Iterator[StoredCase]:
         *store.queue(queue="general", include_closed=True),
     ]
     by_number = {row.case_id: row for row in rows}
-    asks = Counter(row.message_ids[0] for row in by_number.values() if row.message_ids)
+    own = [row for row in by_number.values() if went_into(row.request) is None]
+    asks = Counter(row.message_ids[0] for row in own if row.message_ids)
     judgements: dict[int, list[Judgement]] = defaultdict(list)
     for stored in store.verdicts():
         judgement = Judgement(stored.verdict, stored.request, stored.reader_version)
@@ -57,7 +59,9 @@ def stored_cases(store: Store) -> Iterator[StoredCase]:
 def _stored(
     row: CaseRow, story: CaseStory, asks: int, judgements: tuple[Judgement, ...]
 ) -> StoredCase:
-    read = [one for one in story.decisions if one.reader_version not in NOT_READ]
+    made = story.decisions
+    standing = max(n for n, one in enumerate(made) if one.request == row.request)  # or undone
+    read = [one for one in made[: standing + 1] if one.reader_version not in NOT_READ]
     return StoredCase(
         case_id=row.case_id,
         emails=tuple(message.email for message in story.messages),
@@ -70,6 +74,7 @@ def _stored(
         client_id=row.client_id,
         asks=asks,
         judgements=judgements,
+        part_of=went_into(row.request),
     )
 
 
