@@ -33,6 +33,7 @@ from review.web.queues import client_name, therapist_name
 from store import StoreError
 from store.bulks import Bulk, BulkStep
 from triage.records import Directory
+from triage.verdicts import Outgoing
 
 _TOKEN: Final = re.compile(r"[\w-]{32}")
 _ITEM: Final = re.compile(r"(\d{1,15})(?::(\d{1,9}))?")
@@ -242,7 +243,7 @@ def _tried(
     if refused:
         told = {"rule": refused.rule, "why": refused.why, "instead": refused.allowed}
     else:
-        leaving = tuple(words.leaving(item) for item in one.acted.outgoing)
+        leaving = tuple(_leaving(item) for item in one.acted.outgoing)
         told = {"lines": leaving or (_quietly(asked),), "remarks": one.acted.remarks}
     if one.story is None:
         return Shown(one.case_id, 0, "", "", "", "", "", **told)
@@ -258,6 +259,12 @@ def _tried(
         present=present.get(row.case_id, ""),
         **told,
     )
+
+
+def _leaving(item: Outgoing) -> str:
+    """What is to leave; a letter with its title."""
+    title = item.payload.get("subject") if item.channel != "platform" else ""
+    return f"{words.leaving(item)}: “{title}”" if title else words.leaving(item)
 
 
 def _quietly(asked: Bulk) -> str:
@@ -283,9 +290,15 @@ def _page(request: Request, kept: Bulk, notice: str, status: int) -> Response:
         steps=[(step, _left(office, step)) for step in kept.steps],
         counts=Counter(step.outcome for step in kept.steps),
         undoable=len(undoable),
-        until=min((step.undo_until for step in undoable if step.undo_until), default=None),
+        until=_until(undoable),
         mine=kept.by == name_of(request),
     )
+
+
+def _until(undoable: Iterable[BulkStep]) -> str:
+    """Until when all of it can be taken back, "" where nothing leaves."""
+    times = [step.undo_until for step in undoable if step.undo_until]
+    return f"{min(times).astimezone(words.LONDON):%H:%M:%S}" if times else ""
 
 
 def _left(office: Office, step: BulkStep) -> list[str]:
