@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from store_samples import DECISION, NOW, REQUEST, email, key, outcome
 
-from store import AlreadyOutError, ConflictError, RefusedError, Store, open_store
+from store import AlreadyOutError, ConflictError, RefusedError, Store, Stuck, open_store
 from store.outgoing_schema import outbox
 from triage.verdicts import Correction, Outgoing, Verdict
 
@@ -299,3 +299,30 @@ def test_there_is_no_verdict_about_a_case_that_is_not_there(store: Store) -> Non
         carry_out(store, approval(9))
     with pytest.raises(RefusedError, match="there is no case 9"):
         store.undo(9, "anna", NOW)
+
+
+def test_two_words_about_one_stuck_thing_are_one_word_and_a_refusal(
+    store: Store, case_id: int
+) -> None:
+    carry_out(store, approval(case_id), cancel(not_before=NOW))
+    with store.sending("platform", "courier", timedelta(minutes=1)) as sending:
+        [row] = sending.take(NOW)
+        sending.settle([row], Stuck("no answer", "uncertain"), NOW)
+    at_once, said = threading.Barrier(2), []
+
+    def say(*, has_left: bool) -> None:
+        at_once.wait()
+        try:
+            store.settle_by_hand([row.id], "anna", NOW, has_left=has_left)
+            said.append("sent" if has_left else "waiting")
+        except RefusedError:
+            said.append("refused")
+
+    threads = [threading.Thread(target=say, kwargs={"has_left": left}) for left in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert said.count("refused") == 1
+    assert store.outbox()[0].state in said
