@@ -43,7 +43,7 @@ def lights(
     """All lines, by topic; *latest* are runs with the newest first."""
     return [
         *_runs(counts, latest, now),
-        *_work(counts),
+        *_work(counts, now),
         *_leaving(counts, now),
         *_registry(counts, settings, now),
         _model(*model),
@@ -79,12 +79,14 @@ def _ended(run: Run) -> str:
     return run.status if run.finished_at else "at work, or killed"
 
 
-def _work(counts: Counts) -> Iterator[Light]:
+def _work(counts: Counts, now: datetime) -> Iterator[Light]:
     by_queue = ", ".join(f"{queue}: {n}" for queue, n in sorted(counts.open_by_queue.items()))
     said = f"{counts.open_cases} open" + (f" ({by_queue})" if by_queue else "")
     yield Light("Backlog", "", said)
     if counts.oldest_open_at:
-        yield Light("Oldest open case", "", "", counts.oldest_open_at)
+        days = (now - counts.oldest_open_at).days
+        said = f"{days} days ago" if days > 1 else "within two days"
+        yield Light("Oldest open case", "", said, counts.oldest_open_at)
     do = "look at the causes on the quarantine page" if counts.quarantined else ""
     level: Level = "warn" if counts.quarantined else "good"
     yield Light("Quarantined", level, str(counts.quarantined), do=do)
