@@ -41,7 +41,10 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """Who or what brought a case to the version it is at; ``by`` is "" where it was a mail."""
+    """Who brought a case to the version it is at.
+
+    ``by`` is "" where it was a mail, or what somebody did to another case beside it.
+    """
 
     version: int
     by: str

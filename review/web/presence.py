@@ -48,6 +48,9 @@ _DID: Final[Mapping[str, str]] = {
     "snooze": "put this case aside",
     "assign": "assigned this case",
     "confirm_guarantee": "confirmed the Guarantee",
+    "split": "split this case",
+    "merge": "merged another case with this one",
+    "release": "let leave what a mail had held up",
     "undo": "took the last step back",
 }
 
@@ -124,9 +127,11 @@ def in_queues(request: Request) -> dict[int, str]:
 def changed(latest: Latest, me: str) -> str:
     """Who or what changed a case, and when, for somebody who is about to act on it."""
     who = "You" if latest.by == me else latest.by
-    what = f"{who} {_DID.get(latest.action, 'changed this case')}" if who else "A new mail came"
-    where = " in another window" if who == "You" else ""
-    return f"{what}{where} at {_clock(latest.at)}. Look at it again before you act."
+    what = "This case changed (a new mail, or another case beside it)"
+    if who:
+        where = " in another window" if who == "You" else ""
+        what = f"{who} {_DID.get(latest.action, 'changed this case')}{where}"
+    return f"{what} at {_clock(latest.at)}. Look at it again before you act."
 
 
 def _others(office: Office, case_id: int, visit: str, me: str) -> tuple[str, ...]:
