@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect
 from services.browser import barriers
 from services.staffed_page import Staffed
 
-from review.access import passwords
 from review.access.door import offer_link
 from store import CaseRow
 
@@ -40,6 +39,10 @@ PAGES = {
     "quarantine": "/quarantine",
     "health": "/health",
     "keys": "/keys",
+    "overview": "/overview",
+    "second-looks": "/second-looks",
+    "access-log": "/access-log",
+    "password": "/password",
     "nowhere": "/cases/999999",
 }
 #: Pages of a case, by what kind of case is to be seen.
@@ -90,9 +93,7 @@ def _keys_shown(staffed: Staffed, page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def _sign_in(staffed: Staffed, page: Page) -> None:
-    hashed = passwords.password_hash("a sentence nobody else would say")
-    staffed.store.accounts.add("anna", "staff", hashed, by="root", now=staffed.door.clock())
+def _sign_in(_: Staffed, page: Page) -> None:
     page.context.clear_cookies()
     page.goto("/sign-in")
     expect(page.get_by_label("Password")).to_be_visible()
@@ -104,6 +105,31 @@ def _link(staffed: Staffed, page: Page) -> None:
     expect(page.get_by_role("button")).to_be_visible()
 
 
+def _previewed(staffed: Staffed, page: Page) -> None:
+    _go(staffed, page, "queues").locator("[data-tick-all]").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Preview", exact=True).click()
+    expect(page.locator("#will-title")).to_be_visible()
+
+
+def _users(staffed: Staffed, page: Page) -> None:
+    admin = staffed.person("root", "admin")
+    admin.goto("/users")
+    admin.get_by_label("Name").fill("nina")
+    admin.get_by_role("button", name="Add and make a link").click()
+    expect(admin.get_by_label("The link")).to_be_visible()
+    page.context.add_cookies(admin.context.cookies())  # type: ignore[arg-type]
+    page.goto("/users")
+
+
+def _invited(staffed: Staffed, page: Page) -> None:
+    _users(staffed, page)
+    page.get_by_role("button", name="Make a link for nina").click()
+    link = page.get_by_label("The link").input_value()
+    page.context.clear_cookies()
+    page.goto(link)
+    expect(page.get_by_label("New password")).to_be_visible()
+
+
 #: Pages that somebody comes to by doing something.
 STEPS: dict[str, Callable[[Staffed, Page], None]] = {
     "approved": _approved,
@@ -113,6 +139,9 @@ STEPS: dict[str, Callable[[Staffed, Page], None]] = {
     "keys-shown": _keys_shown,
     "sign-in": _sign_in,
     "link": _link,
+    "bulk": _previewed,
+    "users": _users,
+    "invited": _invited,
 }
 
 

@@ -21,13 +21,14 @@ import pytest
 from ingest.sample import Sample, write_sample
 from ingest.sources import Access, open_source
 from pipeline import Read, Reading, record_message, understand
+from review.access import passwords
 from review.access.door import Door, hashed, new_secret
 from review.desk import Desk, import_files
 from review.serving import review_page
 from services.postgres import Postgres
 from settings import Settings, read_settings
 from store import CaseRow, Store, Tally, open_store
-from store.accounts import Role, Session
+from store.accounts import Role, Session, User
 from triage.records import RawMessage
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 #: A Tuesday in term, so that nothing is special about the days around it.
 DAY = date(2026, 3, 3)
 _SOURCE = "maildir:sample"
+#: The hash of what nobody knows: people of the tests are signed in without it.
+NO_PASSWORD = passwords.NOBODYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,22 @@ class Staffed:
         return context
 
     def person(self, name: str = "anna", role: Role = "staff", **options: Any) -> Page:
-        """A new browser in which *name* is signed in, at a blank page."""
+        """A new browser in which *name* is signed in, a user from now on, at a blank page."""
         context = self.visitor(**options)
         now, secret = self.door.clock(), new_secret()
-        session = Session(None, name, role, now + timedelta(hours=8))
+        user = self._user(name, role)
+        session = Session(user.id, name, role, now + timedelta(hours=8))
         self.store.accounts.start_session(hashed(secret), session, now)
         context.add_cookies([{"name": self.door.cookie, "value": secret, "url": self.address}])
         return context.new_page()
+
+    def _user(self, name: str, role: Role) -> User:
+        accounts = self.store.accounts
+        known = {user.name: user for user in accounts.users()}
+        if name not in known:
+            accounts.add(name, role, NO_PASSWORD, by="root", now=self.door.clock())
+            known = {user.name: user for user in accounts.users()}
+        return known[name]
 
     def case(self, which: Any) -> CaseRow:
         """The first case of the queues that *which* holds for."""

@@ -55,6 +55,13 @@
       if (details.open && !frame.src) frame.src = frame.dataset.src;
     }));
 
+  // What is wider than its place is scrolled by keys as well.
+  const scrolled = () => document.querySelectorAll("main table").forEach((one) => {
+    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0; else one.removeAttribute("tabindex");
+  });
+  scrolled();
+  window.addEventListener("resize", scrolled);
+
   // A second click while the first is on its way would only be told apart on the server.
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
