@@ -63,7 +63,8 @@ def review(
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=bool(public),  # believed from this machine alone: whence people come
+            proxy_headers=bool(public),  # whence people come …
+            forwarded_allow_ips=_LOOPBACK,  # … as a proxy here says, whatever is in the environment
         )
 
 
@@ -94,6 +95,7 @@ def _door(store: Store, settings: Settings, at: str) -> Door:
     return Door(
         store,
         https=parts.scheme == "https",
+        home=at,
         port=parts.port,
         provider=Provider(asked, at) if asked.issuer else None,
         passwords=asked.passwords,

@@ -302,6 +302,8 @@ class Accounts:
             From when on it may be tried again, where it may not now; then nothing was counted.
 
         """
+        if not keys:
+            return None
         with self._database.writing() as connection:
             old = sign_in_failures.c.last_at <= now - forget_after
             connection.execute(delete(sign_in_failures).where(old))

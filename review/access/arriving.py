@@ -50,7 +50,7 @@ def text_of(form: FormData, field: str) -> str:
 def base_of(request: Request) -> str:
     """The address of the page, as links to it begin; the walls let no foreign host through."""
     door: Door = request.state.door
-    return f"{'https' if door.https else 'http'}://{request.headers['host']}"
+    return door.home or f"{'https' if door.https else 'http'}://{request.headers['host']}"
 
 
 def new_password_problem(door: Door, form: FormData) -> str:

@@ -42,6 +42,7 @@ class Door:
 
     store: Store
     https: bool = False
+    home: str = ""  # the address of the page, where it is known better than from requests
     port: int | None = None  # where the address has one that is not https's own
     provider: Provider | None = None
     passwords: bool = True  # whether they open the page as well
@@ -67,6 +68,11 @@ class Door:
     def leaving_cookie(self) -> str:
         """What somebody who went to the provider is known by when they come back."""
         return f"{self.cookie}-leaving"
+
+    @property
+    def known_cookie(self) -> str:
+        """What a browser is known by in which somebody has signed in by password before."""
+        return f"{self.cookie}-known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +121,42 @@ def come_by_link(door: Door, token: str) -> str | None:
 # Passwords
 
 
-def come_by_password(door: Door, name: str, password: str, address: str) -> str | Held | None:
+def come_by_password(
+    door: Door, name: str, password: str, address: str, known: str = ""
+) -> str | Held | None:
     """A new session's id; None alike for no such user, a disabled one, and a wrong password.
 
-    It takes the same work for each of them, so that nobody learns who has an account.
+    It takes the same work for each of them, so that nobody learns who has an account. *known* is
+    what ``known_browser`` gave: then what others got wrong, there or by that name, holds nobody up.
     """
-    found = _checked(door, name, password, address)
+    found = _checked(door, name, password, address, known)
     return _open(door, found, found.name, found.role) if isinstance(found, User) else found
 
 
-def _checked(door: Door, name: str, password: str, address: str) -> User | Held | None:
+def known_browser(door: Door, name: str) -> str:
+    """What tells a browser of user *name* from a stranger's, until their password changes."""
+    found = door.store.accounts.password_hash(name)
+    nonce = new_secret()
+    return f"{nonce}.{_known_by(nonce, *found)}" if found else ""
+
+
+def _known_by(nonce: str, user: User, password_hash: str) -> str:
+    told = f"known browser {user.id} {nonce}".encode()
+    return hmac.new(password_hash.encode(), told, hashlib.sha256).hexdigest()
+
+
+def _checked(
+    door: Door, name: str, password: str, address: str, known: str = ""
+) -> User | Held | None:
     now, accounts = door.clock(), door.store.accounts
-    keys = throttled_by(name, address)
+    found = accounts.password_hash(name)
+    nonce, _, proof = known.partition(".")
+    if found and hmac.compare_digest(_known_by(nonce, *found).encode(), proof.encode()):
+        keys: Mapping[str, int] = {f"known {_short(nonce, 16)}": FREE_PAIR}
+    else:
+        keys = throttled_by(name, address)
     if until := accounts.attempt(keys, pause, now, FORGET_AFTER):
         return Held(until)
-    found = accounts.password_hash(name)
     fits = passwords.fits(found[1] if found else passwords.NOBODYS, password)
     if found is None or not fits:
         role = found[0].role if found else ""
@@ -137,8 +164,8 @@ def _checked(door: Door, name: str, password: str, address: str) -> User | Held 
         door.store.access_log.record(Access(now, who, role, "sign_in_refused"))
         return None
     user, known_hash = found
-    pair, by_address, by_name = keys
-    accounts.forgive({pair, by_name}, {by_address})
+    shared = {key for key in keys if key.startswith("from ")}
+    accounts.forgive(keys.keys() - shared, shared)
     if newer := passwords.renewed(known_hash, password):
         accounts.rehash(user.id, known_hash, newer)
     return user
@@ -148,7 +175,7 @@ def _checked(door: Door, name: str, password: str, address: str) -> User | Held 
 
 
 def come_by_provider(
-    door: Door, secret: str, answer: Mapping[str, str], invitation: str = ""
+    door: Door, secret: str, answer: Mapping[str, str], address: str, invitation: str = ""
 ) -> str:
     """A new session's id for whoever comes back from the provider with *answer*.
 
@@ -159,11 +186,16 @@ def come_by_provider(
         ProviderError: Nobody was let in, and why; it is in the access log as well.
 
     """
+    now, accounts = door.clock(), door.store.accounts
+    from_there = {f"from {_short(_network(address), 8)}": FREE_ADDRESS} if address else {}
+    if accounts.attempt(from_there, pause, now, FORGET_AFTER):
+        raise ProviderError("held")
     try:
         user = _vouched(door, secret, answer, invitation)
     except ProviderError:
-        door.store.access_log.record(Access(door.clock(), "", "", "sign_in_refused"))
+        door.store.access_log.record(Access(now, "", "", "sign_in_refused"))
         raise
+    accounts.forgive((), from_there.keys())
     return _open(door, user, user.name, user.role)
 
 
@@ -279,11 +311,15 @@ def throttled_by(name: str, address: str) -> Mapping[str, int]:
     """Under what an attempt is counted, with how many failures each has free: pair, address, name.
 
     Names are cut to 16 bits of their hash: people type passwords into the wrong field, and this
-    must not tell them to whoever reads the database.
+    must not tell them to whoever reads the database. Without an address ("") the name alone
+    counts: all who come through a proxy that keeps addresses to itself are not one person.
     """
     who = _short(name.strip().casefold(), 4)
+    by_name = {f"as {who}": FREE_NAME}
+    if not address:
+        return by_name
     where = _short(_network(address), 8)
-    return {f"both {who} {where}": FREE_PAIR, f"from {where}": FREE_ADDRESS, f"as {who}": FREE_NAME}
+    return {f"both {who} {where}": FREE_PAIR, f"from {where}": FREE_ADDRESS, **by_name}
 
 
 def pause(beyond: int) -> timedelta:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -30,6 +31,7 @@ from review.access.door import (
     come_by_password,
     come_by_provider,
     hashed,
+    known_browser,
     new_secret,
 )
 from review.access.guard import inside, onwards, person_of
@@ -40,6 +42,8 @@ from store.access_log import Access
 
 log = logging.getLogger(__name__)
 
+#: Seconds; signing in begins them anew.
+_KNOWN_FOR: Final = 180 * 24 * 3600
 _WRONG: Final = "Name or password is not right."
 _USED_UP: Final = (
     "This link has been used, or its time is over. Start `fit-triage review` again for a new one."
@@ -78,13 +82,14 @@ async def _sign_in(request: Request) -> Response:
     there = inside(text_of(form, "next"))
     if not door.passwords:
         return _door_page(request, 403, problem="Passwords do not open this page.", next=there)
-    came = partial(
-        come_by_password,
-        door,
-        text_of(form, "name"),
-        text_of(form, "password"),
-        address_of(request),
-    )
+    return await _by_password(request, form, there)
+
+
+async def _by_password(request: Request, form: FormData, there: str) -> Response:
+    door: Door = request.state.door
+    name, password = text_of(form, "name"), text_of(form, "password")
+    known = request.cookies.get(door.known_cookie, "")
+    came = partial(come_by_password, door, name, password, address_of(request), known)
     result = await run_in_threadpool(came)
     if isinstance(result, Held):
         seconds, problem = held_in_words(door, result)
@@ -93,7 +98,12 @@ async def _sign_in(request: Request) -> Response:
         return answer
     if result is None:
         return _door_page(request, 401, problem=_WRONG, next=there)
-    return await inside_with(request, result, RedirectResponse(there, 303))
+    answer = RedirectResponse(there, 303)
+    answer.set_cookie(
+        door.known_cookie, await run_in_threadpool(known_browser, door, name),
+        max_age=_KNOWN_FOR, path="/", secure=door.https, httponly=True, samesite="strict",
+    )  # fmt: skip
+    return await inside_with(request, result, answer)
 
 
 def _sign_in_page(request: Request) -> Response:
@@ -141,7 +151,10 @@ async def _to_provider(request: Request) -> Response:
     except ProviderError as error:
         return _not_let_in(request, error, there)
     answer = RedirectResponse(address, 303)
-    carried = {"secret": secret, "next": there, "invitation": asked.get("invitation", "")[:100]}
+    # The session of now, if any, will not be sent along when another site sends the browser back.
+    old = hashed(request.cookies[door.cookie]) if door.cookie in request.cookies else ""
+    invitation = asked.get("invitation", "")[:100]
+    carried = {"secret": secret, "next": there, "invitation": invitation, "old": old}
     answer.set_cookie(
         door.leaving_cookie, urlencode(carried), max_age=int(LEAVING_LASTS.total_seconds()),
         path="/", secure=door.https, httponly=True,
@@ -153,15 +166,17 @@ async def _to_provider(request: Request) -> Response:
 async def _from_provider(request: Request) -> Response:
     door: Door = request.state.door
     carried = parse_qs(request.cookies.get(door.leaving_cookie, ""))
-    secret, there, invitation = (
-        carried.get(name, [""])[0] for name in ("secret", "next", "invitation")
+    secret, there, invitation, old = (
+        carried.get(name, [""])[0] for name in ("secret", "next", "invitation", "old")
     )
     try:
-        came = partial(come_by_provider, door, secret, dict(request.query_params), invitation)
+        told, address = dict(request.query_params), address_of(request)
+        came = partial(come_by_provider, door, secret, told, address, invitation)
         session_id = await run_in_threadpool(came)
     except ProviderError as error:
         answer = _not_let_in(request, error, inside(there))
     else:
+        await run_in_threadpool(door.store.accounts.end_session, old)
         answer = await inside_with(request, session_id, onwards(there))
     answer.delete_cookie(
         door.leaving_cookie, path="/", secure=door.https, httponly=True, samesite="lax"

@@ -60,6 +60,7 @@ PROBLEMS: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "no_role": "None of your groups may open this page. Ask whoever keeps them.",
         "disabled": "Your user here is disabled. Ask an admin of fit-triage.",
+        "held": "Too many attempts from where you are. Wait a few minutes, then try again.",
         "invitation": "This invitation was used, or its time is over. Ask an admin for a new one.",
         "taken": "That account belongs to another user here. Ask an admin of fit-triage.",
     }

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 
 from review.access import passwords
 from review.access.door import (
+    FREE_ADDRESS,
     FREE_PAIR,
     Door,
     Held,
@@ -329,6 +330,50 @@ def test_who_knows_their_password_gets_in_from_elsewhere_while_a_guesser_is_held
 
     assert answer.status_code == 429
     assert sign_in(house.client(), "ana").status_code == 303
+
+
+def test_a_browser_in_which_somebody_signed_in_before_is_held_by_nobody_elses_failures(
+    house: House,
+) -> None:
+    house.add("ana", "staff")
+    ana = house.signed_in("ana")
+    ana.cookies.delete("fit-triage")
+    for i in range(FREE_ADDRESS):  # the whole office
+        sign_in(house.client(), f"name{i}", "wrong")
+
+    assert sign_in(house.client(), "ana").status_code == 429
+    assert sign_in(ana, "ana").status_code == 303
+    ana.cookies.delete("fit-triage")
+    for _ in range(FREE_PAIR):
+        assert sign_in(ana, "ana", "wrong").status_code == 401
+    assert sign_in(ana, "ana").status_code == 429
+
+
+def test_a_known_browser_is_worth_nothing_for_another_name_or_after_a_new_password(
+    house: House,
+) -> None:
+    for name in ("ana", "bo"):
+        house.add(name, "staff")
+    ana = house.signed_in("ana")
+    for _ in range(FREE_PAIR):
+        sign_in(house.client(), "bo", "wrong")
+        sign_in(house.client(), "ana", "wrong")
+    ana.cookies.delete("fit-triage")
+
+    as_bo = sign_in(ana, "bo").status_code
+    house.store.accounts.set_password("ana", CHEAP.hash(PASSWORD), by="root", now=NOW)
+    as_ana = sign_in(ana, "ana").status_code
+
+    assert (as_bo, as_ana) == (429, 429)
+
+
+def test_a_proxy_that_tells_no_addresses_does_not_make_one_person_of_all(house: House) -> None:
+    house.add("ana", "staff")
+    behind = House(house.store, https=True)
+    for i in range(30):
+        assert sign_in(behind.client("127.0.0.1"), f"name{i}", "wrong").status_code == 401
+
+    assert sign_in(behind.client("127.0.0.1"), "ana").status_code == 303
 
 
 def test_one_address_that_tries_many_names_is_held(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from store import Store, open_store
 
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-PAGE = {"accept": "text/html"}
+_ADDRESSES = itertools.count(1)
 
 
 @dataclass
@@ -60,8 +61,12 @@ class House:
         add_door(app)
         self.app = walled(app, hosts=("testserver",))
 
-    def client(self) -> TestClient:
-        return TestClient(self.app, follow_redirects=False, raise_server_exceptions=False)
+    def client(self, address: str = "") -> TestClient:
+        """A browser, somewhere else than any other."""
+        return TestClient(
+            self.app, client=(address or f"10.0.0.{next(_ADDRESSES)}", 1),
+            follow_redirects=False, raise_server_exceptions=False,
+        )  # fmt: skip
 
     def leaves(self, client: TestClient, **query: str) -> str:
         """The address that the provider sends somebody back to who left for it."""
@@ -264,6 +269,33 @@ def test_an_answer_opens_the_page_once_and_only_in_the_browser_that_left(house: 
     assert PROBLEMS["used"] in said(again)
     assert not house.is_in(replaying)
     assert not house.is_in(thief)
+
+
+def test_one_address_that_keeps_coming_back_with_nothing_is_held(one_house: House) -> None:
+    one_house.add("ana", "staff", "subject-of-ana")
+    clients = [one_house.client("10.1.1.1") for _ in range(21)]
+
+    answers = [said(one_house.comes(client, "wrong_state")) for client in clients]
+
+    assert answers == [PROBLEMS["not_ours"]] * 20 + [PROBLEMS["held"]]
+    elsewhere = one_house.client()
+    one_house.comes(elsewhere)
+    assert one_house.is_in(elsewhere)
+
+
+def test_signing_in_again_by_the_provider_ends_the_session_before(one_house: House) -> None:
+    one_house.add("ana", "staff", "subject-of-ana")
+    client, thief = one_house.client(), one_house.client()
+    one_house.comes(client)
+    thief.cookies.set("fit-triage", client.cookies["fit-triage"])
+    assert one_house.is_in(thief)
+    back = one_house.leaves(client)
+    client.cookies.delete("fit-triage")  # as browsers hold it back when another site sends them
+
+    client.get(back)
+
+    assert one_house.is_in(client)
+    assert not one_house.is_in(thief)
 
 
 def test_a_code_of_another_sign_in_is_worth_nothing(one_house: House) -> None:
