@@ -66,7 +66,9 @@ def take_up(story: CaseStory) -> InHand:
         message_ids=row.message_ids,
         asks=tuple((message.id, 0) for message in story.messages),  # one of each mail
     )
-    return InHand(case, story.messages[-1].email, row.decision, row.decision_id, before_held(story))
+    *earlier, latest = (message.email for message in story.messages)
+    held = before_held(story)
+    return InHand(case, latest, row.decision, row.decision_id, held, tuple(earlier))
 
 
 def before_held(story: CaseStory) -> Decision | None:

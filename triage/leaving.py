@@ -128,7 +128,8 @@ def _with_letters(
             step, effects, "done", ["The client has no address on record: nobody writes to them."]
         )
     changed = edited(step, letter)
-    if problem := told_too_much(changed.body, letter.body, step.hand.email, step.request):
+    emails = (step.hand.email, *step.hand.earlier)
+    if problem := told_too_much(changed.body, letter.body, emails, step.request):
         return refuse("client letter", f"the letter to the client cannot go: {problem}", "edit it")
     mail = to_client(changed, session, step.sending.channel, step.not_before)
     return _answered(step, [*effects, mail], "done", [])

@@ -27,6 +27,7 @@ class InHand:
     decision: Decision  # as the person sees it
     decision_id: int = 0
     held: Decision | None = None
+    earlier: tuple[Email, ...] = ()  # all others of its mails
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,9 +192,18 @@ def test_an_edited_letter_is_looked_through_before_it_goes(text: str, said: str)
     email = an_email(text="I think she would wash your hands for hours if you let her.")
     request = replace(ASKED, presenting_issues=("ocd",), required_approaches=("erp",))
 
-    problem = told_too_much(text, letter("client_cancelled").body, email, request)
+    problem = told_too_much(text, letter("client_cancelled").body, [email], request)
 
     assert (said in problem) if said else problem == ""
+
+
+def test_words_of_any_of_the_case_s_mails_stay_with_the_team() -> None:
+    first = an_email(text="I think she would wash your hands for hours if you let her.")
+    latest = an_email(text="Did you get my mail?", subject="Her hands again, every single day")
+
+    for text in ("She said you wash your hands for hours.", "It is her hands again, every single."):
+        plain = letter("client_cancelled").body
+        assert "repeats words" in told_too_much(text, plain, [latest, first], ASKED)
 
 
 def test_the_platform_gets_codes_and_ids_and_no_words_of_anybody() -> None:
