@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -137,6 +138,17 @@ class WatchSettings(Section):
     idle_renew: float = Field(480, ge=1, le=540, description="How long to believe a silent one")
 
 
+#: This machine itself, and not a name that begins like it.
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _is_safe(address: str, *, loopback: bool) -> bool:
+    """Whether secrets may go there: over TLS, or to this machine where *loopback* is allowed."""
+    url = urlsplit(address)
+    near = url.scheme == "http" and loopback and url.hostname in _LOOPBACK
+    return bool(url.hostname) and (url.scheme == "https" or near)
+
+
 class OutboxSettings(Section):
     """How the booking platform learns what people decided: signed webhooks, or files."""
 
@@ -152,12 +164,11 @@ class OutboxSettings(Section):
 
     @model_validator(mode="after")
     def _goes_one_way(self) -> Self:
-        scheme, _, rest = self.webhook_url.partition("://")
-        near = self.allow_loopback_http and rest.startswith(("127.0.0.1", "localhost", "[::1]"))
+        safe = _is_safe(self.webhook_url, loopback=self.allow_loopback_http)
         if self.webhook_url and self.export_folder:
             msg = "give webhook_url or export_folder, not both: everything leaves once"
-        elif self.webhook_url and not (scheme == "https" or (scheme == "http" and near)):
-            msg = "webhook_url must begin with https://"
+        elif self.webhook_url and not safe:
+            msg = "webhook_url must begin with https:// and name a host"
         else:
             return self
         raise ValueError(msg)
@@ -234,9 +245,7 @@ class SignInSettings(Section):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        scheme, _, rest = self.issuer.partition("://")
-        near = self.allow_loopback_http and rest.startswith(("127.0.0.1", "localhost", "[::1]"))
-        if self.issuer and not (scheme == "https" or (scheme == "http" and near)):
+        if self.issuer and not _is_safe(self.issuer, loopback=self.allow_loopback_http):
             msg = "issuer must begin with https://"
         elif self.issuer and not self.client_id:
             msg = "issuer needs client_id"

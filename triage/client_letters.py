@@ -85,8 +85,8 @@ def _subject(name: ClientLetter, values: ClientValues) -> str:
 def told_too_much(text: str, as_rendered: str, emails: Iterable[Email], request: Request) -> str:
     """What an edited letter to a client says that it must not, in words; "" where nothing.
 
-    That is four or more words in a row from one of the case's *emails*, or the name of a reason, an issue or a
-    need of the case, beyond what the letter *as_rendered* says anyway.
+    That is four or more words in a row from one of the case's *emails*, or the name of a reason,
+    an issue or a need of the case, beyond what the letter *as_rendered* says anyway.
     """
     spoken = _runs(text) - _runs(as_rendered)
     if any(spoken & _runs(f"{email.subject}\n{email.new_text}") for email in emails):

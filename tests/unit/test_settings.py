@@ -84,6 +84,11 @@ def test_sources_in_the_environment_are_separated_by_blanks(
         ("mail = { password = 'x' }", ["password_file", "FIT_TRIAGE_MAIL__PASSWORD"]),
         ("outbox = { webhook_url = 'http://x.example' }", ["must begin with https://"]),
         (
+            "outbox = { webhook_url = 'http://localhost.x.example', allow_loopback_http = true }",
+            ["must begin with https://"],
+        ),
+        ("outbox = { webhook_url = 'https:///hook' }", ["name a host"]),
+        (
             "outbox = { webhook_url = 'https://x.example', export_folder = '/tmp' }",
             ["webhook_url or export_folder, not both"],
         ),
