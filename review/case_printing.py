@@ -187,10 +187,26 @@ def verdict_line(verdict: Verdict) -> str:
     if verdict.corrections:
         changed = (f"{c.field} {_shown(c.before)} → {_shown(c.after)}" for c in verdict.corrections)
         said += f" ({'; '.join(changed)})"
+    if about := _regrouped(verdict):
+        said += f" ({about})"
     if verdict.overrides:
         passed = ", ".join(MISSING.get(code, code) for code in verdict.overrides)
         said += f", passing over: {passed}"
     return f"{said}. {verdict.reason}" if verdict.reason else said
+
+
+def _regrouped(verdict: Verdict) -> str:
+    """Which words and cases a split or merge was about."""
+    details = verdict.details
+    match verdict.action:
+        case "split":
+            numbers = _shown(details.get("sentences", []))
+            return f"sentences {numbers}: case {_shown(details.get('cases', []))}"
+        case "merge" if "into" in details:
+            return f"into case {details['into']}"
+        case "merge":
+            return f"case {details.get('merged')} into this one"
+    return ""
 
 
 def _shown(value: object) -> str:

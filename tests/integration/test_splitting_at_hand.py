@@ -85,6 +85,7 @@ def test_a_case_is_split_and_put_together_again_by_command(typed: Typed) -> None
     told = json.loads(made.stdout)
     assert (told["cases"], told["version"], told["refused"]) == ([3], 2, None)
     assert SARAH not in after.stdout
+    assert "anna: split (sentences 5: case 3)" in typed("show", "1").stdout
     assert back.exit_code == 0, back.stderr
     assert SARAH in typed("sentences", "1").stdout
 
@@ -94,6 +95,8 @@ def test_two_cases_are_merged_by_command(typed: Typed) -> None:
 
     assert made.exit_code == 0, made.stderr
     assert "The mails are in case 1 now." in made.stdout
+    assert "anna: merge (case 2 into this one)" in typed("show", "1").stdout
+    assert "anna: merge (into case 1)" in typed("show", "2").stdout
     again = typed("reopen", "2", "--by", "anna")
     assert again.exit_code == 2
     assert "refused (part_of): it went into case 1" in again.stderr
