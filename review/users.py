@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from review.desk import AsJson, UsageProblemError, console, print_json, store_of
 from review.typed import login
+from store import Store
 from store.accounts import Role
 
 users_app = typer.Typer(help="Who may sign in at the review page.", no_args_is_help=True)
@@ -19,17 +20,37 @@ _Role = Annotated[Role, typer.Argument(help="What they may do: see `docs/operati
 _File = Annotated[
     Path | None, typer.Option(help="First line of a file, instead of being asked for it.")
 ]
+_At = Annotated[str, typer.Option(help="The address of the review page, for the link.")]
+_HERE: Final = "http://127.0.0.1:8380"
 
 
 @users_app.command("add")
 def users_add(
-    context: typer.Context, name: _Name, role: _Role, password_file: _File = None
+    context: typer.Context,
+    name: _Name,
+    role: _Role,
+    password_file: _File = None,
+    *,
+    invite: Annotated[bool, typer.Option("--invite", help="A link instead of a password.")] = False,
+    at: _At = _HERE,
 ) -> None:
     """Let somebody sign in. From the first user on there is no one-time link any more."""
-    hashed = _new_hash(name, password_file)
+    hashed = "" if invite else _new_hash(name, password_file)
     with store_of(context.obj.settings()) as store:
         store.accounts.add(name, role, hashed, by=login(), now=datetime.now(UTC))
-    console().print("added")
+        console().print("added")
+        if invite:
+            typer.echo(_link(store, name, at))
+
+
+@users_app.command("invite")
+def users_invite(context: typer.Context, name: _Name, at: _At = _HERE) -> None:
+    """Print a link by which somebody sets their password, or names their provider's account.
+
+    It works once, within a day; an earlier one works no more.
+    """
+    with store_of(context.obj.settings()) as store:
+        typer.echo(_link(store, name, at))
 
 
 @users_app.command("list")
@@ -72,6 +93,12 @@ def users_enable(context: typer.Context, name: _Name) -> None:
     """Let somebody in again who was kept out."""
     with store_of(context.obj.settings()) as store:
         store.accounts.enable(name, by=login(), now=datetime.now(UTC))
+
+
+def _link(store: Store, name: str, at: str) -> str:
+    from review.access.door import Door, invite
+
+    return f"{at.rstrip('/')}/invitation?token={invite(Door(store), name, by=login())}"
 
 
 def _new_hash(name: str, password_file: Path | None) -> str:

@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from typer.testing import CliRunner, Result
 
 from review.access import passwords
+from review.access.door import Door, come_by_invitation
 from review.commands import app
 from review.desk import Desk
 from store import open_store
@@ -55,6 +56,21 @@ def test_users_are_kept_by_command_and_no_password_is_ever_an_argument(store_url
         assert passwords.fits(found[1], PASSWORD)
         assert store.accounts.password_hash("ana") is None
     assert users("add", "cleo", "staff", "--password", PASSWORD).exit_code == 2
+
+
+def test_an_invitation_is_a_link_instead_of_a_password(store_url: str) -> None:
+    added = users("add", "bo", "staff", "--invite", "--at", "https://triage.example/")
+    again = users("invite", "BO")
+
+    first = added.stdout.split()[-1].removeprefix("https://triage.example/invitation?token=")
+    second = again.stdout.strip().removeprefix("http://127.0.0.1:8380/invitation?token=")
+    with open_store(store_url) as store:
+        door = Door(store)
+        assert store.accounts.password_hash("bo") is None
+        assert come_by_invitation(door, first, PASSWORD) is None
+        assert come_by_invitation(door, second, PASSWORD)
+        assert store.accounts.password_hash("bo") is not None
+    assert "no user of that name" in str(users("invite", "nobody").exception)
 
 
 @pytest.mark.parametrize(
