@@ -111,7 +111,9 @@ class _Collector:
 
 def _figures(report: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("healthy", "Whether nothing needs a person", int(report["healthy"]))
-    yield _gauge("issues", "What needs a person; `fit-triage health` names it", len(report["issues"]))
+    yield _gauge(
+        "issues", "What needs a person; `fit-triage health` names it", len(report["issues"])
+    )
     for name, (metric, said) in _COUNTS.items():
         yield _gauge(metric, said, report[name])
     for name, (metric, said) in _MOMENTS.items():
