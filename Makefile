@@ -8,7 +8,7 @@ MODEL  ?= build/model
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench faults fuzz tune evaluate model clean
+.PHONY: help setup demo test services lint check format bench screenshots faults fuzz tune evaluate model clean
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -31,7 +31,7 @@ setup: $(BIN)/.dev  ## Virtual environment with everything for development
 demo: $(BIN)/.runtime  ## The main job on the sample mailbox, on SQLite
 	@$(BIN)/fit-triage demo --folder $(DEMO)
 
-services:        ## Install Dovecot and PostgreSQL for the tests (as root on Debian)
+services:        ## Install Dovecot, PostgreSQL and Chromium for the tests (as root on Debian)
 	@tests/install-services
 
 test: $(BIN)/.dev services  ## Set-up, then all tests
@@ -53,6 +53,10 @@ format: $(BIN)/.dev  ## Put the code into its form
 bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a real Dovecot
 	$(BIN)/python tests/bench.py
 	$(BIN)/python tests/bench.py --fast
+
+screenshots: $(BIN)/.dev services  ## Each page of the review page as a picture, in build/screenshots
+	mkdir -p build/screenshots
+	SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -q tests/e2e/test_review_looks.py
 
 fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000
