@@ -8,7 +8,7 @@ MODEL  ?= build/model
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench screenshots faults fuzz tune evaluate model clean
+.PHONY: help setup demo test services lint check format bench screenshots faults fuzz tune evaluate model clean hostile races crawl
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -63,6 +63,15 @@ fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 
 faults: $(BIN)/.dev services  ## Break everything that ingest rests on; SCALE=0.02 for a slice
 	PYTHONPATH=tests $(BIN)/python -m faults
+
+hostile: $(BIN)/.dev services  ## Show hostile mail and MUTANTS=200 more in the browser: an hour or so
+	PYTHONPATH=tests $(BIN)/python -m hostile
+
+races: $(BIN)/.dev services  ## 1,000 times two act on one case at once, on both databases
+	PYTHONPATH=tests $(BIN)/python -m campaigns.races
+
+crawl: $(BIN)/.dev services  ## Ask every route of the review page in every way that makes no sense
+	PYTHONPATH=tests $(BIN)/python -m campaigns.crawl
 
 $(BIN)/.tuning: $(BIN)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[tuning]"

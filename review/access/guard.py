@@ -27,6 +27,7 @@ from store import StoreError
 from store.access_log import Access, Looked
 from store.accounts import Role
 
+_NUMBERS_END: Final = 1 << 63
 SAFE: Final = frozenset({"GET", "HEAD"})
 #: Forms are words; nothing is uploaded.
 LARGEST_BODY: Final = 1 << 20
@@ -38,6 +39,7 @@ REFUSALS: Final[Mapping[int, str]] = {
     404: "There is no such page.",
     405: "This page cannot be asked in this way.",
     413: "That is too much for a form.",
+    415: "Nothing can be uploaded here.",
     419: "The form has expired, and nothing was changed: go back and load the page again.",
     503: "The database cannot be used just now. Nothing was changed; try again in a moment.",
 }
@@ -64,7 +66,7 @@ class _Visit:
 class Guard:
     """Starlette middleware: puts ``person``, ``csrf`` and ``door`` on ``request.state``.
 
-    Refused requests get 401 (or the sign-in page), 403, 404, 405, 413 or 419, in the words of
+    Refused requests get 401 (or the sign-in page), 403, 404, 405, 413, 415 or 419, in the words of
     *refuse*; 503 where the database cannot be asked, for what cannot be recorded is not shown.
     """
 
@@ -243,10 +245,19 @@ def _declared(
         match, child = route.matches(scope)
         if match is Match.FULL:
             needs = table.get(getattr(route, "name", ""))
-            return (needs, child.get("path_params", {})) if needs else 404
+            path = child.get("path_params", {})
+            return (needs, path) if needs and _can_be_stored(path) else 404
         if match is Match.PARTIAL:
             status = 405
     return status
+
+
+def _can_be_stored(path: Mapping[str, Any]) -> bool:
+    """Whether a database may hold what an address names; nothing is behind any other."""
+    return all(
+        value < _NUMBERS_END if isinstance(value, int) else "\0" not in str(value)
+        for value in path.values()
+    )
 
 
 async def _token_checked(visit: _Visit, scheme: str) -> tuple[bytes | None, int | None]:
@@ -258,12 +269,12 @@ async def _token_checked(visit: _Visit, scheme: str) -> tuple[bytes | None, int 
         return None, 419
     if visit.is_new:
         return None, 419
-    if given := request.headers.get("x-csrf-token"):
-        return None, None if token_fits(visit.secret, given) else 419
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return None, 415
     body = await _body(request)
     if body is None:
         return None, 413
-    given = await _field(request.scope, body)
+    given = request.headers.get("x-csrf-token") or await _field(request.scope, body)
     return body, None if token_fits(visit.secret, given) else 419
 
 
