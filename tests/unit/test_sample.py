@@ -158,8 +158,11 @@ def unaccented(name: str) -> str:
     return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode("ascii").lower()
 
 
-def test_every_referral_finds_alternatives_and_nearly_all_find_three(wednesday):
-    counts = []
+#: A woman who does psychological assessments: the sample has one who is not the therapist herself.
+FEWER = {"court_report.mx": 1}
+
+
+def test_every_referral_finds_three_alternatives_where_there_are_as_many(wednesday):
     directory = Colleagues(rows(wednesday.therapists))
     owner = {row["session_id"]: row["therapist_id"] for row in rows(wednesday.sessions)}
 
@@ -173,12 +176,8 @@ def test_every_referral_finds_alternatives_and_nearly_all_find_three(wednesday):
 
             found = rank(Request("referral", **codes), facts, directory)
 
-            assert found, name
+            assert len(found) == FEWER.get(name, 3), name
             assert found[0].score > 0.4, name
-            counts.append(len(found))
-
-    # Somebody with the very gap that is the reason is no alternative, however few are left.
-    assert counts.count(3) > 0.9 * len(counts)
 
 
 class Colleagues:
