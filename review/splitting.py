@@ -100,7 +100,8 @@ def merge(
     ``into_version``, where given, is the version at which the person saw that one.
     """
     into, now = _into(verdict), rules.now
-    kept, settled = store.told(into), store.has_begun(into, now)
+    kept = store.told(into)
+    settled = kept is not None and store.has_begun(into, now)
 
     def made(told: Told) -> Regrouped | Refused:
         from triage.regrouping import merge as merged

@@ -131,7 +131,12 @@ class Acts:
             )
 
     def has_begun(self, case_id: int, now: datetime) -> bool:
-        """Whether what a case asks for has begun to leave for the platform."""
+        """Whether what a case asks for has begun to leave, or is done with nothing to wait for.
+
+        Raises:
+            RefusedError: There is no such case.
+
+        """
         with self._database.reading() as connection:
             return merging.settled(connection, case_id, now)
 

@@ -53,11 +53,11 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
     for row in rows:
         key: object = (row.message_id, row.request.get("ask", 0))
         if "ask" not in row.request:
-            key = (row.case_id, row.message_id)
+            key = ("first version", row.case_id, row.message_id)
         said.setdefault(key, row.request)
     found = []
     for case_id, (number, ask) in places:
-        request = said.get((case_id, number)) or said[number, ask]
+        request = said.get(("first version", case_id, number)) or said[number, ask]
         found.append(Said(mails[number], request_from(request.get("said", request)), (number, ask)))
     return found
 

@@ -88,9 +88,12 @@ def _join(connection: Connection, turn: Turn, whole: Retold, gone: int) -> int:
 
 
 def settled(connection: Connection, case_id: int, now: datetime) -> bool:
-    """Whether what a case asks for has begun to leave: the platform was told, or soon will be."""
+    """Whether what a case asks for has begun to leave, or it is done and nothing more waits."""
     rows = outbox_rows(connection, case_id=case_id)
-    return any(row.channel == "platform" and _begun(row, now) for row in rows)
+    if any(row.channel == "platform" and _begun(row, now) for row in rows):
+        return True
+    waits = any(row.state in ("waiting", "held") and not _begun(row, now) for row in rows)
+    return case_row(connection, case_id).state == "done" and not waits
 
 
 def _begun(row: OutboxRow, now: datetime) -> bool:

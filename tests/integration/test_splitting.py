@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from casework import an_email
 from casework.splitting import (
     DANGER,
     IMOGEN,
@@ -18,6 +19,7 @@ from casework.splitting import (
     WHY,
     Team,
     filled,
+    said_by,
 )
 
 from review.acting import Acted
@@ -376,6 +378,39 @@ def test_a_mail_that_comes_out_of_order_does_not_undo_a_merge(team: Team) -> Non
     assert refused(team.act(first, "approve")) == "client_not_told"
 
 
+def two_of_one_mail(team: Team) -> tuple[int, int]:
+    """One ask that was taken for two."""
+    words = (IMOGEN, TOLD, WHY)
+    email = an_email(text=" ".join(words), message_id="<9@x>", sent_at=NOW)
+    read = (*said_by(f"{IMOGEN} {TOLD}"), *said_by(f"{SARAH[:-1]}? {WHY}"))
+    first, second = team.arrives(email, [read[0], replace(read[1], kind="referral")], "d9", 9)
+    return first, second
+
+
+def test_one_ask_that_was_taken_for_two_is_one_again_and_stays_so(team: Team) -> None:
+    first, second = two_of_one_mail(team)
+
+    assert not team.merge(second, first).refused
+
+    whole = team.case(first)
+    assert whole.request.presenting_issues == ("ocd",)
+    assert whole.request.client_notification == "discussed"
+    assert len(team.story(first).messages) == 1
+    assert first in team.mail(IMOGEN, minutes=-30)
+    assert team.case(first).request.presenting_issues == ("ocd",)
+    assert [row.case_id for row in team.store.queue()] == [first]
+
+
+def test_a_merged_case_can_be_split_again_by_its_sentences(team: Team) -> None:
+    first, second = two_of_one_mail(team)
+    team.merge(second, first)
+
+    done = team.split(first, 4)
+
+    assert not done.refused, done.refused
+    assert team.case(first).request.presenting_issues == ()
+
+
 def test_undoing_a_merge_brings_both_cases_back(team: Team) -> None:
     first, second = two_of_one(team)
     before = [(team.case(n).request, team.case(n).decision) for n in (first, second)]
@@ -466,6 +501,18 @@ def test_a_case_whose_effects_have_begun_to_leave_stays_as_it_is_and_takes_the_m
     assert team.state(first) == "done"
     assert len(team.story(first).messages) == 2
     assert {row.state for row in team.store.outbox()} == {"waiting"}
+
+
+def test_a_case_done_without_any_effect_is_not_opened_again_by_a_merge(team: Team) -> None:
+    [first] = team.mail(IMOGEN, TOLD, WHY)
+    [second] = team.mail(TOLD)
+    team.act(first, "approve", details={"letters": False})
+    later(team, 60)
+
+    done = later(team, 60).merge(second, first)
+
+    assert not done.refused
+    assert team.state(first) == "done"
 
 
 def test_a_case_whose_effects_have_begun_to_leave_is_the_one_that_stays(team: Team) -> None:
