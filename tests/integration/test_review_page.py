@@ -27,6 +27,7 @@ from review.web.app import web_app
 from settings import Settings
 from store import Store, Tally, open_store
 from triage.conversation import Rules, hear
+from triage.holding import holds
 from triage.matter import Thresholds
 from triage.records import Attachment, Finding, MessageKey, RawMessage, Span
 
@@ -367,6 +368,29 @@ def test_what_was_done_can_be_undone_and_what_was_closed_reopened(page: Page) ->
     page.does(READY, "dismiss")
     page.does(READY, "reopen")
     assert page.state(READY) == "ready"
+
+
+def test_what_a_later_mail_holds_up_is_released_with_a_reason(page: Page) -> None:
+    page.does(READY, "approve")
+    withdrawn = {"ask": "withdrawal", "but": {"session_ids": ["HT-218834"]}}
+    email = email_from({"now": NOW.replace(tzinfo=None)}, withdrawn, 9)
+    rules = Rules(NOW, office(), Thresholds(), wording())
+    with page.store.batch(now=NOW) as memory:
+        outcomes = hear(email, [request_from(withdrawn)], memory, rules)
+        leaving = memory.leaving(email, outcomes)
+        found = holds(email, outcomes, leaving, memory.directory, rules)
+        memory.add(MessageKey("maildir:x", "", 1, 9), "d9", email, outcomes, holds=found)
+
+    seen = page.see(f"/cases/{READY}")
+    unsaid = page.does(READY, "release")
+    released = page.does(READY, "release", reason="Rang her: it was about another client.")
+
+    assert "A later mail holds this up" in seen
+    assert "HELD: a later mail speaks against it" in seen
+    assert 'action="/cases/1/approve"' not in seen
+    assert (unsaid.status_code, released.status_code) == (422, 303)
+    assert page.state(READY) == "done"
+    assert "Released: it leaves now." in page.see(f"/cases/{READY}?done=release")
 
 
 def test_a_field_set_right_shows_what_had_been_read(page: Page) -> None:
