@@ -190,10 +190,14 @@ class _SessionSign:
     def set(cls, database: Database, key: int) -> _SessionSign | None:
         with database.explained():
             connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-                return cls(connection)
-            connection.close()
-            return None
+            has_it = False
+            try:
+                query = text("SELECT pg_try_advisory_lock(:key)")
+                has_it = bool(connection.scalar(query, {"key": key}))
+            finally:
+                if not has_it:  # lest each try that fails takes a connection out of the pool
+                    connection.close()
+            return cls(connection) if has_it else None
 
     def close(self) -> None:
         # Invalidated, so that the lock goes with the connection instead of back into the pool.
