@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hostile.campaign import alone, house, in_cases
-from hostile.envelopes import Mail, mails, of_vector
+from hostile.campaign import alone, house, in_cases, overpainted
+from hostile.envelopes import Mail, alternative, mails, of_vector
 from hostile.mutating import mutants
 from hostile.vectors import Vector
 from hostile.weakened import Defences
@@ -81,3 +81,14 @@ def test_either_wall_alone_keeps_scripts_from_running(tmp_path: Path, left: Defe
 
     assert [line for line in seen.violations if line.startswith("script")] == []
     assert not left.sanitiser or seen.violations == []
+
+
+def test_letters_that_tower_or_turn_stay_within_their_message(tmp_path: Path) -> None:
+    tower = "Z" + "\u0300" * 60
+    text = f"{tower * 20}\u202e \u2066 {'x' * 900} {tower}"
+    subject = f"Subject: {tower}\u202e{'x' * 400}\n"
+    raw = alternative("<p>x", headers=subject).replace(b"I told her.", text.encode())
+
+    with house([Mail("x", "towers", lambda _: raw)], tmp_path) as home:
+        assert overpainted(home) == []
+        assert in_cases(home, pictures=False).violations == []

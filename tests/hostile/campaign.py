@@ -42,6 +42,10 @@ _TOLD: Final = """() => {
   return {hit: window.hit, wide: page.scrollWidth - page.clientWidth, out: out.length};
 }"""
 
+#: Run in our own page: hides what a mail says without moving anything.
+_PLAIN: Final = """() => document.querySelectorAll(".subject, .mail-text").forEach(
+  one => { one.style.visibility = "hidden"; })"""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -177,6 +181,24 @@ def alone(home: House, *, pictures: bool) -> Result:
             if _FRAME.search(page.url) is None and page.url != "about:blank":
                 result.violations.append(f"window: HIT-{one.number} went to {page.url[:60]}")
     return result
+
+
+def overpainted(home: House) -> list[str]:
+    """Which parts of our own page look otherwise because of what words do that stand below them."""
+    result = Result("", len(home.shown))
+    found = []
+    with _at(home, result, pictures=False) as context:
+        page = context.new_page()
+        for case in home.cases:
+            page.goto(f"/cases/{case}")
+            for name in ("header.top", "article.mail header", "#do-title"):
+                part = page.locator(name).first
+                before = part.screenshot(animations="disabled")
+                page.evaluate(_PLAIN)
+                after = part.screenshot(animations="disabled")
+                page.goto(f"/cases/{case}")
+                found += [f"{name} of case {case}"] * (before != after)
+    return found + result.violations
 
 
 def _go_alone(page: Page, one: Shown, *, pictures: bool) -> None:
