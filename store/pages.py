@@ -102,7 +102,7 @@ def place_of(row: CaseRow) -> Place:
 
 def open_counts(connection: Connection, views: Sequence[Wanted] = ()) -> list[dict[str, int]]:
     """How many open cases there are by queue: of all that the queues show, then of each view."""
-    conditions = [and_(*_filters(wanted)) for wanted in (Wanted(), *views)]
+    conditions = [and_(*_filters(one), *_whose(one)) for one in (Wanted(), *views)]
     counted = [func.count().filter(condition) for condition in conditions]
     query = select(cases.c.queue, *counted).where(cases.c.open).group_by(cases.c.queue)
     rows = connection.execute(query).all()
@@ -125,22 +125,41 @@ def _numbers(
     connection: Connection, rank: Rank, wanted: Wanted, terms: Sequence[Term], after: Place | None
 ) -> Select[Any]:
     """The numbers of the cases of one rank, in order."""
-    query = select(cases.c.id).where(*_filters(wanted))
     if rank == "closed":
-        query = query.where(~cases.c.open).order_by(cases.c.id.desc())
-        if wanted.safeguarding:
-            query = query.where(cases.c.safeguarding)
-        if after:
-            query = query.where(cases.c.id < after.case_id)
-    else:
-        query = query.where(cases.c.open, cases.c.safeguarding.is_(rank == "danger"))
-        query = query.order_by(cases.c.priority, cases.c.deadline.nulls_last(), cases.c.id)
-        if after:
-            query = query.where(_beyond(after))
+        return _closed(connection, wanted, terms, after)
+    danger = cases.c.safeguarding.is_(rank == "danger")
+    query = select(cases.c.id).where(cases.c.open, danger, *_filters(wanted), *_whose(wanted))
+    if after:
+        query = query.where(_beyond(after))
     if terms:
-        found = found_in(connection, terms, is_open=rank != "closed")
-        query = query.where(cases.c.id.in_(found))
-    return query
+        query = query.where(cases.c.id.in_(found_in(connection, terms, is_open=True)))
+    return query.order_by(cases.c.priority, cases.c.deadline.nulls_last(), cases.c.id)
+
+
+def _closed(
+    connection: Connection, wanted: Wanted, terms: Sequence[Term], after: Place | None
+) -> Select[Any]:
+    """Closed cases, the newest first: from what is rarest on, for there are many.
+
+    Where words or a name are given, the database is to begin at their index, which holds numbers
+    in order, and not at the cases.
+    """
+    number: ColumnElement[int] = cases.c.id
+    query = select(cases.c.id).where(~cases.c.open, *_filters(wanted))
+    if wanted.safeguarding:
+        query = query.where(cases.c.safeguarding)
+    if terms:
+        found = found_in(connection, terms, is_open=False).subquery()
+        number = found.c.case_id
+        query = query.join(found, number == cases.c.id).where(*_whose(wanted))
+    elif wanted.assignee not in (None, NOBODY):
+        number = marks.c.case_id
+        query = query.join(marks, number == cases.c.id).where(marks.c.assignee == wanted.assignee)
+    else:
+        query = query.where(*_whose(wanted))
+    if after:
+        query = query.where(number < after.case_id)
+    return query.order_by(number.desc())
 
 
 def _filters(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
@@ -151,15 +170,18 @@ def _filters(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         due_before=wanted.due_before,
         include_closed=True,  # the rank says so
     )
-    if wanted.assignee == NOBODY:
-        yield ~_is_marked(marks.c.assignee != "")
-    elif wanted.assignee is not None:
-        yield _is_marked(marks.c.assignee == wanted.assignee)
     if wanted.therapist_id is not None:
         yield cases.c.therapist_id == wanted.therapist_id
     if wanted.confidence is not None:
         low, high = wanted.confidence
         yield and_(cases.c.confidence >= low, cases.c.confidence < high)
+
+
+def _whose(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.assignee == NOBODY:
+        yield ~_is_marked(marks.c.assignee != "")
+    elif wanted.assignee is not None:
+        yield _is_marked(marks.c.assignee == wanted.assignee)
 
 
 def _is_marked(condition: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -278,7 +278,7 @@ cases = Table(
     Column("version", Integer, nullable=False),  # raised by every change
     Column("decision_id", BigInteger, nullable=False),  # the latest
     Column("confidence", Float),  # that the kind is right, by the latest decision
-    Index("ix_cases_open", "open", "queue", "deadline"),
+    Index("ix_cases_state", "state", "id"),
 )
 
 # Append-only: what was understood and decided, message by message.
@@ -347,7 +347,7 @@ sessions = Table(
     Column("status", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("gone_at", UtcTime),
-    Index("ix_sessions_starts_at", "starts_at", "status"),
+    Index("ix_sessions_status", "status", "starts_at"),
 )
 
 session_history = Table(

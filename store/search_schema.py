@@ -52,6 +52,7 @@ Index(
     "ix_cases_waiting",
     cases.c.safeguarding, cases.c.priority, cases.c.deadline, cases.c.id, cases.c.queue,
     cases.c.state, cases.c.blockers, cases.c.therapist_id, cases.c.confidence, cases.c.opened_at,
+    cases.c.open,
     sqlite_where=text("open = 1"),
     postgresql_where=text("open"),
 )  # fmt: skip

@@ -100,7 +100,7 @@ def _signing_in() -> None:
 def _overview() -> None:
     op.create_index("ix_messages_stored_at", "messages", ["stored_at", "queue", "automatic"])
     op.create_index("ix_decisions_reader_version", "decisions", ["reader_version", "decided_at"])
-    op.create_index("ix_sessions_starts_at", "sessions", ["starts_at", "status"])
+    op.create_index("ix_sessions_status", "sessions", ["status", "starts_at"])
     overridden = sa.text("overrides <> '[]'")
     op.create_index(
         "ix_verdicts_overridden",
@@ -145,10 +145,13 @@ def _searching() -> None:
             "therapist_id",
             "confidence",
             "opened_at",
+            "open",
         ],
         sqlite_where=sa.text("open = 1"),
         postgresql_where=sa.text("open"),
     )
+    op.drop_index("ix_cases_open", "cases")
+    op.create_index("ix_cases_state", "cases", ["state", "id"])
     op.create_index("ix_marks_assignee", "marks", ["assignee", "case_id"])
     op.create_table(
         "saved_views",
