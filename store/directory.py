@@ -44,10 +44,11 @@ _LISTS: Final = (
 )
 
 
-#: Left unconfirmed, and no case of the therapist's own side is about it.
+#: Left unconfirmed, and no case of the therapist's own side is about it. Cases are looked up by
+#: their session, never by the therapist, who may have had thousands: an expression has no index.
 _LEFT_SO: Final = (sessions.c.status == "unconfirmed") & ~exists().where(
     cases.c.session_id == sessions.c.session_id,
-    cases.c.therapist_id == sessions.c.therapist_id,
+    func.coalesce(cases.c.therapist_id, "") == sessions.c.therapist_id,
     cases.c.authenticated,
 )
 

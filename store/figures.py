@@ -31,6 +31,8 @@ from store.schema import cases, decisions, messages, quarantine, sessions
 
 #: Where a session may lapse: what is left to the ordinary inbox is none of ours.
 _OURS: Final = ("cancellation", "referral", "enquiry")
+#: Sessions that may lapse: every status but cancelled.
+_BOOKED: Final = ("unconfirmed", "confirmed", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ def _lapsed(connection: Connection, period: Period, now: datetime) -> tuple[Laps
         .where(
             within(sessions.c.starts_at, period),
             sessions.c.starts_at <= now,
-            sessions.c.status != "cancelled",
+            sessions.c.status.in_(_BOOKED),
             sessions.c.gone_at.is_(None),
             cases.c.queue.in_(_OURS),
             cases.c.state != "withdrawn",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -52,6 +53,7 @@ def hour(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[st
     return func.to_char(func.timezone("UTC", column), form, type_=TEXT)
 
 
+@lru_cache(maxsize=20_000)  # the hours of two years
 def london(hour: str) -> date:
     """The day in London of such an hour, whole: its clock stands whole hours beside UTC."""
     return datetime.fromisoformat(f"{hour}:00+00:00").astimezone(LONDON).date()

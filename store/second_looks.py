@@ -51,8 +51,8 @@ class SecondLooks:
 
     def waiting(self) -> list[Override]:
         """Overrides that nobody else has looked at, the oldest first; what was undone is none."""
-        query = _query().where(second_looks.c.verdict_id.is_(None)).order_by(verdicts.c.id)
-        return self._found(query)
+        query = _query().where(second_looks.c.verdict_id.is_(None))
+        return self._found(query.order_by(verdicts.c.at, verdicts.c.id))
 
     def done(self, limit: int = 50) -> list[Override]:
         """Overrides that somebody else has looked at, the latest look first."""
