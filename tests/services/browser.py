@@ -15,6 +15,8 @@ from services import missing
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+#: Milliseconds for anything to come about: a busy machine is no failure.
+PATIENCE = 30_000
 #: All of WCAG 2.2 at levels A and AA that a program can judge.
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -45,6 +47,9 @@ def chromium() -> Iterator[Browser]:
     """One browser for a module; longer, and no other test could run an asyncio loop."""
     if not installed_chromium():
         missing("Chromium", "chromium")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
     with running_chromium() as browser:
         yield browser
 

@@ -1,11 +1,14 @@
 """The review page on the sample mailbox, served as ``fit-triage review`` serves it.
 
-The mailbox is read once for all tests of a process, and each test works on its own copy of the
+The mailbox is read once for all tests of a run, and each test works on its own copy of the
 database that came of it. The clock stands still at the sample's own quarter to eleven.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 import shutil
 import threading
 import time
@@ -25,6 +28,7 @@ from review.access import passwords
 from review.access.door import Door, hashed, new_secret
 from review.desk import Desk, import_files
 from review.serving import review_page
+from services.browser import PATIENCE
 from services.postgres import Postgres
 from settings import Settings, read_settings
 from store import CaseRow, Store, Tally, open_store
@@ -70,7 +74,20 @@ class ReadSample:
 
 @pytest.fixture(scope="session")
 def read_sample(tmp_path_factory: pytest.TempPathFactory) -> ReadSample:
-    sample = write_sample(tmp_path_factory.mktemp("sample"), DAY)
+    """Read by whichever process of the run comes first; the others take what it kept."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+    kept = folder / "read-sample.pickle"
+    with (folder / "read-sample.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(_read(folder / "sample")))
+    found: ReadSample = pickle.loads(kept.read_bytes())
+    return found
+
+
+def _read(folder: Path) -> ReadSample:
+    sample = write_sample(folder, DAY)
     with open_source(f"maildir:{sample.maildir}", Access()) as source:
         batches = list(source.batches(None, lambda _: set(), size=500))
     raws = tuple(
@@ -122,7 +139,7 @@ class Staffed:
     def visitor(self, **options: Any) -> BrowserContext:
         """A browser of somebody who is not signed in."""
         context = self.browser.new_context(base_url=self.address, locale="en-GB", **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         return context
 
     def person(self, name: str = "anna", role: Role = "staff", **options: Any) -> Page:

@@ -56,7 +56,7 @@
     }));
 
   // What is wider than its place is scrolled by keys as well.
-  const scrolled = () => document.querySelectorAll("main table").forEach((one) => {
+  const scrolled = () => document.querySelectorAll("main table, .scrolling").forEach((one) => {
     if (one.scrollWidth > one.clientWidth) one.tabIndex = 0; else one.removeAttribute("tabindex");
   });
   scrolled();
