@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 MODEL  ?= build/model
 WORKERS ?= 2
+SIZE   ?= 1000000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test services lint check format bench screenshots faults fuzz tune evaluate model clean hostile races crawl
@@ -57,6 +58,10 @@ bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a re
 screenshots: $(BIN)/.dev services  ## Each page of the review page as a picture, in build/screenshots
 	mkdir -p build/screenshots
 	SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -q tests/e2e/test_review_looks.py
+
+bench-review: $(BIN)/.dev services  ## The review page with a million cases, on both databases; SIZE=20000 for a slice
+	$(BIN)/python tests/bench_review.py --size $(SIZE) --database sqlite --folder /tmp
+	$(BIN)/python tests/bench_review.py --size $(SIZE) --database postgres --folder /tmp
 
 fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000

@@ -217,6 +217,9 @@ def _open_postgres(url: URL, wait: float) -> Database:
             "timezone": "UTC",
             "lock_timeout": f"{int(wait * 1000)}ms",
             "idle_in_transaction_session_timeout": f"{SILENT_WRITER_SECONDS}s",
+            # Words are rare or in every mail: one plan for all of them would suit none.
+            "plan_cache_mode": "force_custom_plan",
+            "jit": "off",  # our questions are short; compiling one takes longer than answering it
         }
         for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
