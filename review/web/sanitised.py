@@ -28,7 +28,8 @@ _GONE_WITH_CONTENT: Final = frozenset(
         "noframes", "plaintext", "xmp",
     )
 )  # fmt: skip
-_ATTRIBUTES: Final = {"td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
+#: "*" is named because nh3 has attributes of its own for all elements where it is not.
+_ATTRIBUTES: Final = {"*": set[str](), "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
 
 #: A public host by name: no address in numbers, nothing of the reader's own network.
 _OUTSIDE: Final = re.compile(

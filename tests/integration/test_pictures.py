@@ -124,7 +124,7 @@ def test_html_that_takes_too_long_is_not_shown_and_holds_nobody_up(reader: Reade
 def test_what_takes_more_time_than_there_is_is_given_up(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.downloads._HTML_CPU_SECONDS", 0.2)
+    monkeypatch.setattr("ingest.downloads._HTML_CPU_SECONDS", 0.05)
     monkeypatch.setattr("review.web.cases.body_of", _for_ever)
 
     assert "takes too long to be made safe" in reader.frame()
