@@ -198,6 +198,18 @@ def test_a_case_refused_once_is_not_done_by_sending_the_form_again(team: Team) -
     assert team.case(READY).version == 1
 
 
+def test_what_became_of_a_case_is_put_on_record_once(team: Team) -> None:
+    asked = Bulk("t", "ana", NOW, "dismiss", "", {}, (BulkStep(READY, 1),))
+    team.store.bulks.begin(asked)
+
+    for outcome in (BulkStep(READY, 1, "done", new_version=2), BulkStep(READY, 1, "changed")):
+        team.store.bulks.settle("t", outcome)
+
+    kept = team.store.bulks.find("t")
+    assert kept
+    assert [step.outcome for step in kept.steps] == ["done"]
+
+
 def test_many_clicks_at_once_are_one(team: Team) -> None:
     shown = preview(team.person("ana"), "approve", [READY, OTHER])
 
