@@ -287,8 +287,10 @@ class Maker:
     def _session(self, new: Mapping[str, str], shift: timedelta) -> dict[str, Any]:
         starts = (self.now + shift).astimezone(UTC).isoformat(timespec="microseconds")
         people = {"therapist_id": new["therapist"], "client_id": new["client"]}
-        return {"session_id": new["session"], **people, "starts_at": starts, "stage": "initial", "status": "confirmed", "fingerprint": "",
-                "gone_at": None}  # fmt: skip
+        booked = {"session_id": new["session"], **people, "starts_at": starts}
+        return {
+            **booked, "stage": "initial", "status": "confirmed", "fingerprint": "", "gone_at": None,
+        }  # fmt: skip
 
 
 def replaced(value: object, swap: Sequence[tuple[str, str]]) -> object:
