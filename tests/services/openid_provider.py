@@ -256,7 +256,7 @@ def _id_token(house: _House, visit: dict[str, str], access_token: str) -> str:
     }  # fmt: skip
     wrong = {
         "wrong_nonce": {"nonce": "of-another-sign-in"},
-        "wrong_audience": {"aud": "another-client"},
+        "wrong_audience": {"aud": "another-client", "azp": visit["client_id"]},
         "wrong_party": {"aud": [visit["client_id"], "other"], "azp": "other"},
         "wrong_issuer": {"iss": "https://other.example"},
         "expired": {"iat": now - 4000, "exp": now - 3600},
