@@ -86,7 +86,10 @@ def test_either_wall_alone_keeps_scripts_from_running(tmp_path: Path, left: Defe
 def test_letters_that_tower_or_turn_stay_within_their_message(tmp_path: Path) -> None:
     tower = "Z" + "\u0300" * 60
     text = f"{tower * 20}\u202e \u2066 {'x' * 900} {tower}"
-    subject = f"Subject: {tower}\u202e{'x' * 400}\n"
+    unbroken = (
+        "\u0335\u0321\u0360\u0489" * 300
+    )  # one letter of 1,200 marks, which no line can break
+    subject = f"Subject: {tower}{unbroken}\u202e{'x' * 400}\n"
     raw = alternative("<p>x", headers=subject).replace(b"I told her.", text.encode())
 
     with house([Mail("x", "towers", lambda _: raw)], tmp_path) as home:
