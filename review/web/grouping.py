@@ -50,12 +50,13 @@ class Grouping:
 
 
 def grouping(office: Office, story: CaseStory, allowed: Sequence[str]) -> Grouping | None:
-    """All of that, None where the case may be neither split nor merged."""
-    if not {"split", "merge"} & {*allowed}:
-        return None
+    """All of that as far as it is *allowed*, None where there is nothing to show."""
     told = office.store.told(story.case.case_id)
     if told is None:
         return None
+    siblings = tuple(case.case_id for case in told.siblings)
+    if "merge" not in allowed:
+        return Grouping((), (), siblings) if siblings else None
     mails = {ask.place[0]: ask.email for ask in told.said}
     lines = tuple(
         Sentences(
@@ -68,7 +69,6 @@ def grouping(office: Office, story: CaseStory, allowed: Sequence[str]) -> Groupi
         for number, email in mails.items()
     )
     divisible = lines if "split" in allowed else ()
-    siblings = tuple(case.case_id for case in told.siblings)
     return Grouping(divisible, _others(office, story), siblings)
 
 
