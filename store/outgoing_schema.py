@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
 
-from store.schema import CleanText, Id, JsonText, UtcTime, metadata
+from store.schema import CleanText, Id, JsonText, UtcTime, decisions, messages, metadata, sessions
 
 # Append-only but for ``undone_at``: what a person decided about a case as it stood at ``version``.
 verdicts = Table(
@@ -111,3 +111,8 @@ outbox = Table(
     Index("ix_outbox_due", "state", "channel", "due_at"),
     sqlite_autoincrement=True,
 )
+
+# By these the figures of the overview are counted.
+Index("ix_messages_stored_at", messages.c.stored_at, messages.c.queue, messages.c.automatic)
+Index("ix_decisions_reader_version", decisions.c.reader_version, decisions.c.decided_at)
+Index("ix_sessions_status", sessions.c.status, sessions.c.starts_at)

@@ -153,8 +153,7 @@ metadata = MetaData(
     }
 )
 
-# One row. Whoever holds it may add messages, cases and audit rows: ids are handed out and the
-# audit chain is continued from here, so that writers take turns on every database alike.
+# One row: its holder may add rows. Ids and the audit chain go on from here, a writer at a time.
 ledger = Table(
     "ledger",
     metadata,
@@ -251,7 +250,6 @@ messages = Table(
     Column("signature", CleanText, nullable=False),
     Column("details", JsonText, nullable=False),  # the rest of Email
     Column("run_id", BigInteger),
-    Index("ix_messages_stored_at", "stored_at", "queue", "automatic"),  # holds what is counted
 )
 
 cases = Table(
@@ -293,7 +291,6 @@ decisions = Table(
     Column("request", JsonText, nullable=False),
     Column("facts", JsonText, nullable=False),
     Column("decision", JsonText, nullable=False),
-    Index("ix_decisions_reader_version", "reader_version", "decided_at"),
 )
 
 quarantine = Table(
@@ -347,7 +344,6 @@ sessions = Table(
     Column("status", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("gone_at", UtcTime),
-    Index("ix_sessions_status", "status", "starts_at"),
 )
 
 session_history = Table(

@@ -43,9 +43,8 @@ _CONVERSATION: Final = ("asks", "said")
 class StoredVerdict:
     """A verdict, with what the model had made of the case when the person saw it.
 
-    ``request`` is the request as merged then, corrections not applied; ``reader_version`` is the
-    model's whose reading lies under it, also where a person had set that right before;
-    ``message_ids`` are the store's numbers of the mails it was merged from, for ``Store.message``.
+    ``request`` is the request as merged then, corrections not applied, ``reader_version`` of the
+    model that read what lies under it; ``message_ids`` are the store's numbers of its mails.
     """
 
     id: int
@@ -187,11 +186,7 @@ def last_of(connection: Connection, case_id: int) -> AnyRow | None:
 
 
 def stored_verdicts(
-    connection: Connection,
-    *,
-    since: datetime | None,
-    case_id: int | None,
-    include_undone: bool,
+    connection: Connection, *, since: datetime | None, case_id: int | None, include_undone: bool
 ) -> list[StoredVerdict]:
     """Verdicts in the order they were given."""
     read_by = reader_under(verdicts.c.case_id, verdicts.c.decision_id)
