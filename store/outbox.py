@@ -70,7 +70,7 @@ def enqueue(
     now: datetime,
 ) -> None:
     """Put *outgoing* into the outbox; raises where one of them is on its way or has left."""
-    _refuse_doubles(connection, outgoing)
+    _refuse_doubles(connection, outgoing, now)
     rows = [
         {
             "key": item.key,
@@ -105,7 +105,7 @@ _WAITS_FOR_SOMEBODY: Final = {
 }
 
 
-def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing], now: datetime) -> None:
     found: dict[str, AnyRow] = {}
     for item in outgoing:
         same: ColumnElement[bool] = outbox.c.key == item.key
@@ -116,7 +116,7 @@ def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> Non
                 & (outbox.c.action == item.action)
             )
         row = connection.execute(
-            select(outbox.c.case_id, outbox.c.action, outbox.c.state, verdicts.c.by, verdicts.c.at)
+            select(outbox, verdicts.c.by, verdicts.c.at)
             .join_from(outbox, verdicts)
             .where(same, outbox.c.state != "taken_back")
             .limit(1)
@@ -125,6 +125,12 @@ def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> Non
             raise RefusedError(
                 f"{row.action} was decided already, in case {row.case_id}, and is {row.state}: "
                 f"{_WAITS_FOR_SOMEBODY[row.state]}"
+            )
+        if row is not None and _can_be_taken_back(row, now):
+            # Resting on it, this case would say "done" and nothing would leave if that were undone.
+            raise RefusedError(
+                f"{row.action} was decided already, in case {row.case_id}, and can be undone there "
+                f"until {row.not_before:%H:%M:%S} UTC: decide after that, or undo it first"
             )
         if row is not None:
             found[item.key] = row
@@ -138,12 +144,16 @@ def _refuse_doubles(connection: Connection, outgoing: Sequence[Outgoing]) -> Non
         )
 
 
+def _can_be_taken_back(row: AnyRow, now: datetime) -> bool:
+    return bool(row.state == "waiting" and not row.attempts and row.not_before > now)
+
+
 def take_back(connection: Connection, verdict_id: int, now: datetime) -> list[str]:
     """Take back all that a verdict put here; raises where some of it has begun to leave."""
     mine = select(outbox).where(outbox.c.verdict_id == verdict_id)
     rows = connection.execute(mine.with_for_update()).all()  # a deliverer may be about to take them
     for row in rows:
-        if row.state != "waiting" or row.attempts or row.not_before <= now:
+        if not _can_be_taken_back(row, now):
             raise RefusedError(
                 f"too late to undo: {row.action} "
                 + ("has left" if row.state == "sent" else "has begun to leave")

@@ -174,11 +174,27 @@ def test_a_session_is_cancelled_once_whichever_case_asks_for_it(store: Store) ->
     carry_out(store, approval(), cancel())
 
     with pytest.raises(AlreadyOutError, match="on its way already: case 1, anna") as caught:
-        carry_out(store, approval(other), cancel(key="another key"))
+        carry_out(store, approval(other, at=NOW + UNDO), cancel(key="another key"))
 
     assert caught.value.keys == ("another key",)
     assert store.case(other).case.version == 1
     assert len(store.outbox()) == 1
+
+
+def test_no_case_rests_on_what_another_may_still_take_back(store: Store, case_id: int) -> None:
+    with store.batch(now=NOW) as batch:
+        [other] = batch.add(key(2), "d2", email(2), [outcome()])
+    carry_out(store, approval(), cancel())
+
+    with pytest.raises(RefusedError, match=f"in case {case_id}, and can be undone there until"):
+        carry_out(store, approval(other, at=NOW + UNDO / 2), cancel(key="another key"))
+    store.undo(case_id, "anna", NOW + UNDO / 2)
+    carry_out(store, approval(other, at=NOW + UNDO / 2), cancel(key="another key"))
+
+    assert [(row.case_id, row.state) for row in store.outbox()] == [
+        (case_id, "taken_back"),
+        (other, "waiting"),
+    ]
 
 
 @pytest.mark.usefixtures("case_id")
