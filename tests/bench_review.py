@@ -72,19 +72,22 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="bench-review-", dir=chosen.folder))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if chosen.database == "sqlite":
-            url = f"sqlite:///{folder}/bench.sqlite3"
+            url, server = f"sqlite:///{folder}/bench.sqlite3", 0
         else:
-            url = stack.enter_context(running_postgres(chosen.folder or Path("/tmp"))).database()
-        bench(url, folder, chosen.size, min(chosen.open, chosen.size), chosen.times)
+            postgres = stack.enter_context(running_postgres(chosen.folder or Path("/tmp")))
+            url, server = postgres.database(), postgres.process.pid
+        bench(url, folder, chosen.size, min(chosen.open, chosen.size), chosen.times, server)
 
 
-def bench(url: str, folder: Path, size: int, waiting: int, times: int) -> list[Measured]:
+def bench(
+    url: str, folder: Path, size: int, waiting: int, times: int, server: int
+) -> list[Measured]:
     begin = time.perf_counter()
     now = lay_down(url, folder, size, waiting)
     say(f"{size} cases, {waiting} open, laid down in {time.perf_counter() - begin:.0f} s")
     say(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n{HEAD}")
     with open_store(url) as store:
-        return Drive(store, now, size, waiting).measure(times)
+        return Drive(store, now, size, waiting, server).measure(times)
 
 
 # --- the rows -------------------------------------------------------------------------------------
@@ -430,40 +433,41 @@ def percentile(share: float, values: Sequence[float]) -> float:
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
-def worked() -> float:
-    """Seconds of processor time of this process, and of a PostgreSQL that it started."""
+def worked(server: int) -> float:
+    """Seconds of processor time of this process and of the PostgreSQL *server* and its backends."""
     total = time.process_time()
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):
-            if path.read_text() == "postgres\n":
-                total += int((path.parent / "schedstat").read_text().split()[0]) / 1e9
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split() if server else []
+    for process in children:
+        with suppress(OSError):  # it has ended meanwhile
+            total += int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
     return total
 
 
 class Timed:
     """Takes the time that the application needs for each request."""
 
-    def __init__(self, app: Any, *, is_alone: bool) -> None:
-        self.app, self.taken, self.worked = app, 0.0, 0.0
-        self.at_work = time.process_time if is_alone else worked
+    def __init__(self, app: Any, server: int) -> None:
+        self.app, self.server, self.taken, self.worked = app, server, 0.0, 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        at_work, begin = self.at_work(), time.perf_counter()
+        at_work, begin = worked(self.server), time.perf_counter()
         try:
             await self.app(scope, receive, send)
         finally:
             self.taken = 1000 * (time.perf_counter() - begin)
-            self.worked = 1000 * (self.at_work() - at_work)
+            self.worked = 1000 * (worked(self.server) - at_work)
 
 
 class Drive:
     """Somebody who leads a team, at the page."""
 
-    def __init__(self, store: Store, now: datetime, size: int, waiting: int) -> None:
+    def __init__(
+        self, store: Store, now: datetime, size: int, waiting: int, server: int = 0
+    ) -> None:
         self.size, self.waiting, self.chance = size, waiting, random.Random(5)
         door = Door(store, clock=lambda: now)
         page = review_page(Desk(SimpleNamespace()), read_settings(None), door, ["localhost"])
-        self.timed = Timed(page, is_alone=store._database.is_sqlite)
+        self.timed = Timed(page, server)
         self.client = TestClient(self.timed, base_url="http://localhost", follow_redirects=False)
         secret = new_secret()
         session = Session(None, "anna", "lead", now + timedelta(hours=9))
