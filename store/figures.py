@@ -25,7 +25,7 @@ from store.judged import (
     judged_cases,
 )
 from store.outgoing_schema import verdicts
-from store.periods import ACTING, TEXT, Period, hour, london, standing, within
+from store.periods import ACTING, TEXT, Period, hour, london, one_row, standing, within
 from store.readings import NOT_READ
 from store.schema import cases, decisions, messages, quarantine, sessions
 
@@ -169,15 +169,16 @@ def _came(connection: Connection, period: Period) -> tuple[Mapping[date, Counter
 def _touched(connection: Connection, period: Period) -> Counter[date]:
     """Messages left to the ordinary inbox that a person dealt with, or has still to look at."""
     acted_on = exists().where(verdicts.c.case_id == cases.c.id)
-    by_somebody = exists().where(
-        decisions.c.message_id == messages.c.id,
-        cases.c.id == decisions.c.case_id,
-        or_(cases.c.state == "check", acted_on),
+    by_somebody = one_row(
+        select(decisions.c.id)
+        .join(cases, cases.c.id == decisions.c.case_id)
+        .where(decisions.c.message_id == messages.c.id, or_(cases.c.state == "check", acted_on))
     )
     when = hour(connection, messages.c.stored_at)
     query = (
         select(when, func.count())
-        .where(within(messages.c.stored_at, period), messages.c.queue == "general", by_somebody)
+        .where(within(messages.c.stored_at, period), messages.c.queue == "general")
+        .where(by_somebody.is_not(None))
         .group_by(when)
     )
     found: Counter[date] = Counter()
@@ -191,16 +192,15 @@ def _touched(connection: Connection, period: Period) -> Counter[date]:
 
 def _waited(connection: Connection, period: Period) -> Iterable[Waited]:
     """By queue, the whole first; nothing where nobody acted."""
-    earlier = verdicts.alias()
-    first = ~exists().where(
-        earlier.c.case_id == verdicts.c.case_id,
-        earlier.c.id < verdicts.c.id,
-        standing(earlier, ACTING),
+    every = verdicts.alias()
+    first = select(func.min(every.c.id)).where(
+        every.c.case_id == verdicts.c.case_id, standing(every, ACTING)
     )
-    query = (
-        select(_queue_then(connection), cases.c.opened_at, verdicts.c.at)
-        .join_from(verdicts, cases)
-        .where(within(verdicts.c.at, period), standing(verdicts, ACTING), first)
+    opened_at = select(cases.c.opened_at).where(cases.c.id == verdicts.c.case_id)
+    query = select(_queue_then(connection), opened_at.scalar_subquery(), verdicts.c.at).where(
+        within(verdicts.c.at, period),
+        standing(verdicts, ACTING),
+        verdicts.c.id == first.scalar_subquery(),
     )
     seconds: defaultdict[str, list[int]] = defaultdict(list)
     for queue, opened_at, at in connection.execute(query):
@@ -229,10 +229,12 @@ def _queue_then(connection: Connection) -> ColumnElement[str]:
 
 
 def _lapsed(connection: Connection, period: Period, now: datetime) -> tuple[Lapsed, ...]:
-    acted = exists().where(
-        verdicts.c.case_id == cases.c.id,
-        verdicts.c.at < sessions.c.starts_at,
-        standing(verdicts, ACTING),
+    acted = one_row(
+        select(verdicts.c.id).where(
+            verdicts.c.case_id == cases.c.id,
+            verdicts.c.at < sessions.c.starts_at,
+            standing(verdicts, ACTING),
+        )
     )
     query = (
         select(
@@ -247,7 +249,7 @@ def _lapsed(connection: Connection, period: Period, now: datetime) -> tuple[Laps
             cases.c.queue.in_(_OURS),
             cases.c.state != "withdrawn",
             cases.c.opened_at < sessions.c.starts_at,
-            ~acted,
+            acted.is_(None),
         )
         .order_by(sessions.c.starts_at.desc(), cases.c.id)
     )

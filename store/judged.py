@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from store.outgoing_schema import corrections, verdicts
-from store.periods import APPROVING, JUDGING, Period, hour, london, standing, within
+from store.periods import APPROVING, JUDGING, Period, hour, london, one_row, standing, within
 from store.readings import NOT_READ, reader_under
 from store.rows import AT_ONCE
 from store.schema import decisions
@@ -56,13 +56,14 @@ class Judged:
 def judged_cases(connection: Connection, period: Period) -> Judged:
     """The cases that people judged in *period*."""
     when = hour(connection, verdicts.c.at)
-    set_right = exists().where(corrections.c.verdict_id == verdicts.c.id, _CHANGED)
-    query = (
-        select(verdicts.c.case_id, when, set_right, verdicts.c.decision_id,
-               decisions.c.reader_version)
-        .join_from(verdicts, decisions, decisions.c.id == verdicts.c.decision_id)
-        .where(within(verdicts.c.at, period), standing(verdicts, JUDGING))
-    )  # fmt: skip
+    set_right = one_row(
+        select(corrections.c.field).where(corrections.c.verdict_id == verdicts.c.id, _CHANGED)
+    )
+    read_by = select(decisions.c.reader_version).where(decisions.c.id == verdicts.c.decision_id)
+    query = select(
+        verdicts.c.case_id, when, set_right.is_not(None), verdicts.c.decision_id,
+        read_by.scalar_subquery(),
+    ).where(within(verdicts.c.at, period), standing(verdicts, JUDGING))  # fmt: skip
     rows = connection.execute(query).all()
     readers = _readers(connection, {row[3] for row in rows if row[4] in NOT_READ})
     found = Judged()
@@ -141,14 +142,18 @@ def _said(value: object) -> str:
 
 def approved_cases(connection: Connection, period: Period) -> tuple[int, int]:
     """Cases whose ask was carried out, and how many of them just as it had been read."""
-    carried_out = select(verdicts.c.case_id).where(
-        within(verdicts.c.at, period), standing(verdicts, APPROVING)
+    carried_out = (
+        select(verdicts.c.case_id)
+        .where(within(verdicts.c.at, period), standing(verdicts, APPROVING))
+        .distinct()
+        .subquery()
     )
-    every = connection.scalar(select(func.count()).select_from(carried_out.distinct().subquery()))
-    set_right = (
-        select(func.count(verdicts.c.case_id.distinct()))
+    set_right = one_row(
+        select(corrections.c.field)
         .join_from(corrections, verdicts)
-        .where(_CHANGED, standing(verdicts, JUDGING), verdicts.c.at < period.end)
-        .where(verdicts.c.case_id.in_(carried_out))
+        .where(verdicts.c.case_id == carried_out.c.case_id, verdicts.c.at < period.end)
+        .where(_CHANGED, standing(verdicts, JUDGING))
     )
-    return every or 0, (every or 0) - (connection.scalar(set_right) or 0)
+    cases = connection.execute(select(func.count(), func.count(set_right)).select_from(carried_out))
+    every, changed = cases.one()
+    return every, every - changed

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column
 
 from store.outgoing_schema import corrections
 
@@ -67,3 +67,11 @@ def within(column: ColumnElement[Any], period: Period) -> ColumnElement[bool]:
 def standing(table: Any, actions: Sequence[str]) -> ColumnElement[bool]:  # noqa: ANN401 - a table or its alias
     """Whether a verdict is one of *actions* and was not taken back."""
     return and_(table.c.action.in_(actions), table.c.undone_at.is_(None))
+
+
+def one_row(query: Select[Any]) -> Any:  # noqa: ANN401 - a scalar in SQL
+    """What *query* finds for a row of the query around it, None for nothing.
+
+    EXISTS would say the same, and PostgreSQL would read whole tables to answer it for a month.
+    """
+    return query.limit(1).scalar_subquery()
