@@ -12,6 +12,7 @@ is taken around it. Bytes as served (``raws``) are left out: none of these pages
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -86,6 +87,8 @@ def bench(
     now = lay_down(url, folder, size, waiting)
     say(f"{size} cases, {waiting} open, laid down in {time.perf_counter() - begin:.0f} s")
     say(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n{HEAD}")
+    gc.collect()
+    gc.freeze()  # what was made for the rows is none of the page's
     with open_store(url) as store:
         return Drive(store, now, size, waiting, server).measure(times)
 
