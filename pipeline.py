@@ -11,7 +11,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -93,7 +93,7 @@ def carry(
     that happens in one transaction. One bad message never holds up the next.
     """
     tally, rehearsed = Tally(), errand.run_id is None
-    with _lease(store, source, rehearsed=rehearsed) as lease:
+    with nullcontext() if rehearsed else _lease(store, source) as lease:
         cursor = store.cursor(source.name, source.folder) or first_cursor(source, errand.start)
         batches = source.batches(cursor, store.known, size=errand.batch_size, limit=errand.limit)
         kept = batches if rehearsed else keep(batches, store)
@@ -116,14 +116,9 @@ class _RehearsedError(Exception):
     """Ends a batch of a rehearsal: its transaction is rolled back."""
 
 
-@contextmanager
-def _lease(store: Store, source: Source, *, rehearsed: bool) -> Iterator[Lease | None]:
-    if rehearsed:
-        yield None
-        return
+def _lease(store: Store, source: Source) -> Lease:
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    with store.lease(f"{source.name} {source.folder}", owner, LEASE) as lease:
-        yield lease
+    return store.lease(f"{source.name} {source.folder}", owner, LEASE)
 
 
 def first_cursor(source: Source, start: Callable[[Source], Start]) -> Cursor | None:
@@ -182,18 +177,13 @@ def record_message(
     asks = [ask for request in read.requests for ask in split(request)]
     outcomes = hear(read.email, asks, memory, rules)
     leaving = memory.leaving(read.email, outcomes)
+    held = holds(read.email, outcomes, leaving, memory.directory, rules) if leaving else ()
     memory.add(
-        raw.key,
-        raw.digest,
-        read.email,
-        outcomes,
-        reader_version=read.reader_version,
-        holds=holds(read.email, outcomes, leaving, memory.directory, rules) if leaving else (),
+        raw.key, raw.digest, read.email, outcomes, reader_version=read.reader_version, holds=held
     )
-    own = [outcome for outcome in outcomes if outcome.ask != NO_ASK]
-    if all(outcome.decision.queue == "general" for outcome in own):
-        return Tally(fetched=1, general=1)
-    return Tally(fetched=1, queued=1)
+    asked = [outcome.decision.queue for outcome in outcomes if outcome.ask != NO_ASK]
+    is_general = all(queue == "general" for queue in asked)
+    return Tally(fetched=1, general=int(is_general), queued=int(not is_general))
 
 
 # --- understanding, in worker processes -----------------------------------------------------------
