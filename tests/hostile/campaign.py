@@ -144,7 +144,8 @@ def _at(home: House, result: Result, *, pictures: bool) -> Iterator[BrowserConte
     others = [line for line in home.asked.others() if line in home.asked.lines[before:]]
     result.violations += [*browser.seen.all(), *browser.contacts()]
     result.violations += [f"request: our own page was asked for {line[:80]}" for line in others]
-    result.numbers = browser.seen.numbers() | {one.number for one in canary.contacts} - {0}
+    reached = {one.number for one in canary.contacts}
+    result.numbers = (browser.seen.numbers() | reached) - {0}
     result.pictures = browser.seen.pictures
     result.seconds = time.monotonic() - started
 
