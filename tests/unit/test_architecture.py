@@ -15,12 +15,14 @@ PACKAGES = ("ingest", "triage", "models", "store", "review")
 OWNERS = {
     "alembic": ("store/",),
     "argon2": ("review/access/passwords.py",),
+    "authlib": ("review/access/provider.py",),
     "authres": ("ingest/authentication.py",),
     "cleanlab": ("models/doubts.py",),
     "dkim": ("ingest/authentication.py",),
     "docx": ("ingest/documents.py",),
     "imapclient": ("ingest/imap",),
-    "jinja2": ("triage/wording.py", "models/report.py", "review/access/pages.py", "review/web/"),
+    "jinja2": ("triage/wording.py", "models/report.py", "review/web/"),
+    "joserfc": ("review/access/provider.py",),
     "jwt": ("ingest/service_account.py",),
     "mailparser": ("ingest/",),
     "matplotlib": ("models/plots.py", "models/report.py"),
@@ -29,7 +31,12 @@ OWNERS = {
     "psycopg": ("store/",),
     "pypdf": ("ingest/documents.py",),
     "rapidfuzz": ("triage/",),
-    "requests": ("ingest/livechat_line.py", "ingest/oauth.py", "review/webhooks.py"),
+    "requests": (
+        "ingest/livechat_line.py",
+        "ingest/oauth.py",
+        "review/access/provider.py",
+        "review/webhooks.py",
+    ),
     "rich": ("review/", "models/terminal.py"),
     "selectolax": ("ingest/html.py",),
     "sklearn": ("models/",),
@@ -40,7 +47,7 @@ OWNERS = {
     "typer": ("review/", "models/"),
 }
 HEAVY = (
-    "alembic", "cryptography", "jwt", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow",
+    "alembic", "authlib", "cryptography", "joserfc", "jwt", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow",
     "requests", "scipy", "sklearn", "spacy",
 )  # fmt: skip
 
