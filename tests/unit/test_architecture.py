@@ -47,8 +47,8 @@ OWNERS = {
     "typer": ("review/", "models/"),
 }
 HEAVY = (
-    "alembic", "authlib", "cryptography", "joserfc", "jwt", "mailparser", "numpy", "oauthlib", "pandas", "pyarrow",
-    "requests", "scipy", "sklearn", "spacy",
+    "alembic", "authlib", "cryptography", "joserfc", "jwt", "mailparser", "numpy", "oauthlib",
+    "pandas", "pyarrow", "requests", "scipy", "sklearn", "spacy",
 )  # fmt: skip
 
 
