@@ -144,10 +144,20 @@ def value_in_words(field: str, code: str) -> str:
     known = _VALUES.get(field, {})
     if code in known:
         return known[code]
-    if field in ("session_ids", "client_ref", "session_time"):
+    if field in ("session_ids", "client_ref"):
         return code
+    if field == "session_time":
+        return _session_time(code)
     words = in_words(code)
     return words[:1].upper() + words[1:]
+
+
+def _session_time(code: str) -> str:
+    """A time on the London clock as it is kept, such as 2026-03-05T12:30; else as it stands."""
+    try:
+        return at(datetime.fromisoformat(code).replace(tzinfo=LONDON))
+    except ValueError:
+        return code
 
 
 def at(moment: datetime | None) -> str:
