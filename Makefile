@@ -5,7 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 MODEL  ?= build/model
-WORKERS ?= 2
+# Tests wait for servers and browsers as well: three of them keep two cores busy.
+WORKERS ?= 3
 SIZE   ?= 1000000
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ services:        ## Install Dovecot, PostgreSQL and Chromium for the tests (as r
 	@tests/install-services
 
 test: $(BIN)/.dev services  ## Set-up, then all tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 25 --durations-min 4
 
 lint: $(BIN)/.dev  ## Format, lint, types and import contracts
 	$(BIN)/ruff format --check .

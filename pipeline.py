@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ingest.parsing import ParseOptions
 from ingest.sources import Access, LoginRefusedError, Loss, Source, SourceError, open_source
 from ingest.sources import Batch as Fetched
-from ingest.workers import Workers, collect_garbage_rarely, process_pool
+from ingest.workers import Workers, collect_garbage_rarely, ordinary_mail, process_pool
 from review.commands import command_line
 from review.desk import Engine
 from review.terminal import SourceReport, total
@@ -53,6 +53,8 @@ class Unreadable:
 
 
 Read = Understood | Unreadable
+#: Causes that may be the machine's, which had no room, and not the message's.
+_STARVED = tuple(Unreadable(f"bug:{name}") for name in ("ImportError", "MemoryError", "OSError"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +286,7 @@ def run_sources(
             errand = Errand(run_id, settings.batch_size, begin, progress, stopped, limit, spec.tag)
             reports.append(_report(source, errand, partial(carry, source, store, hands, rules)))
     if run_id is not None:
-        failed = any(report.failed for report in reports)
-        status = "failed" if failed else "done"
+        status = "failed" if any(report.failed for report in reports) else "done"
         store.finish_run(run_id, total(reports), datetime.now(UTC), status)
     return reports
 
@@ -323,7 +324,8 @@ def reading_workers(settings: Settings) -> Workers[RawMessage, Read]:
     preload = ("ingest.parsing", "models.reading", "spacy")
     pool = partial(process_pool, settings.workers, preload, online=settings.check_dkim)
     work, lost = partial(understand, reading), Unreadable("killed_reader")
-    return Workers(work, lambda _: lost, pool, plainer=plainer)
+    mails, starved = [ordinary_mail()], _STARVED.__contains__
+    return Workers(work, lambda _: lost, pool, plainer=plainer, harmless=mails, starved=starved)
 
 
 def retry_quarantined(
@@ -334,8 +336,7 @@ def retry_quarantined(
     They are read from the bytes kept, and those that were never had from their mailboxes. Raises
     ``SourceError`` for the first mailbox that cannot be reached, when all others are done.
     """
-    rules = settings.rules(now)
-    tally = Tally()
+    rules, tally = settings.rules(now), Tally()
     with reading_workers(settings) as workers:
         for found in chain(_kept(store, chosen, now), _had_now(settings, store, chosen)):
             read = workers.start([found])() if isinstance(found, RawMessage) else []

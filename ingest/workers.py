@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -23,12 +24,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
 from ingest.sources import SourceError
+from triage.records import MessageKey, RawMessage
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -59,11 +62,18 @@ class Workers(Generic[Given, Made]):
         *,
         cpu_seconds: float = CPU_SECONDS,
         plainer: Callable[[Sequence[Given]], list[Made]] | None = None,
+        harmless: Sequence[Given] = (),
+        starved: Callable[[Made], bool] = lambda _: False,
     ) -> None:
-        """*plainer* is work that asks less of a message: the last try before giving it up."""
+        """*plainer* is work that asks less of a message: the last try before giving it up.
+
+        Where even *harmless* messages cannot be worked on, it is the machine. *starved* tells of
+        what was made that the machine may have had no room for it.
+        """
         self._work = partial(_bounded, work, cpu_seconds)
         self._last = [partial(_bounded, plainer, cpu_seconds)] if plainer else []
         self._give_up, self._new_executor = give_up, new_executor
+        self._harmless, self._starved = harmless, starved
         self._executor: Executor | None = None
 
     def __enter__(self) -> Self:
@@ -98,20 +108,24 @@ class Workers(Generic[Given, Made]):
 
     def _collect(self, chunk: Sequence[Given], future: Future[list[Made]]) -> list[Made]:
         try:
-            return future.result()
+            found = future.result()
         except _FAILURES:
             # The pool is gone, and with it chunks that had nothing to do with it: who did?
             return [self._alone(item) for item in chunk]
+        pairs = zip(chunk, found, strict=True)
+        return [self._alone(item) if self._starved(made) else made for item, made in pairs]
 
     def _alone(self, item: Given) -> Made:
         for work in (self._work, *self._last):
             made = self._tried(work, [item])
-            if not isinstance(made, BaseException):
+            if not isinstance(made, BaseException) and not self._starved(made[0]):
                 return made[0]
-        nothing = self._tried(self._work, [])
-        if isinstance(nothing, BaseException):  # then it is not this message's doing
-            raise _cannot_live(nothing)
-        return self._give_up(item)
+        others = self._tried(self._work, self._harmless)
+        if not isinstance(others, BaseException) and any(map(self._starved, others)):
+            others = MemoryError()
+        if isinstance(others, BaseException):  # then it is not this message's doing
+            raise _cannot_live(others)
+        return self._give_up(item) if isinstance(made, BaseException) else made[0]
 
     def _tried(
         self, work: Callable[[Sequence[Given]], list[Made]], items: Sequence[Given]
@@ -122,6 +136,33 @@ class Workers(Generic[Given, Made]):
                 return executor.submit(work, items).result()
         except (*_FAILURES, RuntimeError) as error:
             return error
+
+
+_ORDINARY: Final = b"""\
+From: Ann Lee <ann@therapist.example>
+To: Support <support@therapy.example>
+Subject: Session HT-123456
+Message-ID: <ordinary@therapist.example>
+Date: Mon, 05 Jan 2026 10:00:00 +0000
+MIME-Version: 1.0
+Content-Type: multipart/alternative; boundary=b
+
+--b
+Content-Type: text/plain; charset=utf-8
+
+Hello, please cancel HT-123456 on Thursday at 6pm. We talked it through and she agrees.
+--b
+Content-Type: text/html; charset=utf-8
+
+<p>Hello, please cancel HT-123456 on Thursday at 6pm. We talked it through and she agrees.</p>
+--b--
+"""
+
+
+def ordinary_mail() -> RawMessage:
+    """A mail in text and HTML such as everybody sends, which does no harm to a reader."""
+    digest, received_at = hashlib.sha256(_ORDINARY).hexdigest(), datetime(2026, 1, 5, tzinfo=UTC)
+    return RawMessage(MessageKey("nowhere", "", 0, 0), received_at, digest, _ORDINARY)
 
 
 def _cannot_live(error: BaseException) -> NoWorkersError:

@@ -73,8 +73,9 @@ def _in_need(lane: Lane, kind: Kind, prefix: list[str], *, can_speak: bool = Fal
     trial.saw(ended)
     trial.noted["done all the same"] += ended.well
     trial.violations += judged(url, lane.mails, complete=False)
-    if State.of(url).quarantine:
-        trial.violations.append("I5 mail is blamed for what the machine lacks")
+    if blamed := State.of(url).quarantine:
+        causes = ", ".join(sorted({str(row["cause"]) for row in blamed}))
+        trial.violations.append(f"I5 mail is blamed for what the machine lacks: {causes}")
     started = time.monotonic()
     after = by_command(lane, url)
     trial.saw(after)

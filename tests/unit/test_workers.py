@@ -53,6 +53,21 @@ def test_a_message_that_takes_for_ever_is_given_up() -> None:
     assert found == [2, "gave up on -2", 6]
 
 
+def test_no_message_is_blamed_where_an_ordinary_one_finds_no_room_either() -> None:
+    with (
+        Workers(double, lambda _: -1, POOL, harmless=[8], starved={4, 16}.__contains__) as workers,
+        pytest.raises(NoWorkersError),
+    ):
+        workers.start([1, 2, 3])()
+
+
+def test_a_message_alone_without_room_keeps_what_became_of_it() -> None:
+    with Workers(double, lambda _: -1, POOL, harmless=[8], starved={4}.__contains__) as workers:
+        found = workers.start([1, 2, 3])()
+
+    assert found == [2, 4, 6]
+
+
 def test_a_message_cannot_take_all_the_memory() -> None:
     with Workers(double_hugely, lambda _: -1, POOL) as workers:
         found = workers.start([1, -2, 3])()
