@@ -64,7 +64,7 @@ def show(context: typer.Context, case: Case, now: Now = None, *, as_json: AsJson
 
     settings, clock = context.obj.settings(), now or datetime.now(UTC)
     with store_of(settings) as store:
-        story = _story(store, case)
+        story = story_at(store, case)
         deeds = acting.deeds(store, story, settings.rules(clock), acting.sending_of(settings))
         if as_json:
             print_json({**case_json(story), **deeds_json(deeds)})
@@ -175,7 +175,7 @@ def correct(
 ) -> None:
     """Set fields right; the case is decided again. Without any field just decide again."""
     with store_of(context.obj.settings()) as store:
-        request = _story(store, case).case.request
+        request = story_at(store, case).case.request
     verdict = verdict_on(case, "correct", by, now, reason, None, {}, corrections(request, fields))
     _act(context, verdict, version, as_json=as_json)
 
@@ -285,7 +285,7 @@ def undo(
 
     clock = now or datetime.now(UTC)
     with store_of(context.obj.settings()) as store:
-        _tell(case, acting.undo(store, case, by or login(), clock), as_json=as_json)
+        tell(case, acting.undo(store, case, by or login(), clock), as_json=as_json)
 
 
 @case_app.command()
@@ -313,7 +313,7 @@ def overrides(
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _story(store: Store, case: int) -> CaseStory:
+def story_at(store: Store, case: int) -> CaseStory:
     story = store.case(case)
     if story is None:
         raise UsageProblemError(f"there is no case {case}; `fit-triage queue` lists them")
@@ -334,15 +334,15 @@ def _act(
     settings = desk.settings()
     rules, sending = settings.rules(verdict.at), acting.sending_of(settings)
     with store_of(settings) as store:
-        story = _story(store, verdict.case_id)
+        story = story_at(store, verdict.case_id)
         if dry_run:
             acted = acting.rehearse(store, story, verdict, rules, sending)
         else:
             acted = acting.act(store, story, verdict, rules, sending, version=version)
-        _tell(verdict.case_id, acted, as_json=as_json, dry_run=dry_run)
+        tell(verdict.case_id, acted, as_json=as_json, dry_run=dry_run)
 
 
-def _tell(case: int, acted: Acted, *, as_json: bool, dry_run: bool = False) -> None:
+def tell(case: int, acted: Acted, *, as_json: bool, dry_run: bool = False) -> None:
     from review.case_printing import acted_json, print_acted
 
     if as_json:

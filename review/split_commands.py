@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from review.case_commands import By, Case, Reason, Version, _story, _tell
+from review.case_commands import By, Case, Reason, Version, story_at, tell
 from review.desk import AsJson, Now, UsageProblemError, console, print_json, store_of
 from review.typed import verdict_on
 
@@ -26,7 +26,7 @@ def sentences(
     context: typer.Context, case: Case, now: Now = None, *, as_json: AsJson = False
 ) -> None:
     """The sentences of a case's mails with their numbers, as `split` asks for them."""
-    del now  # taken as everywhere; numbers do not depend on it
+    del now  # taken as by every command of cases; numbers do not depend on it
     with store_of(context.obj.settings()) as store:
         found = _numbered(store, case)
     if as_json:
@@ -64,13 +64,13 @@ def split(
     with store_of(settings) as store:
         acted = splitting.split(
             store,
-            _story(store, case),
+            story_at(store, case),
             verdict,
             settings.rules(verdict.at),
             lambda: splitting.reader_of(settings),
             version=version,
         )
-        _tell(case, acted, as_json=as_json)
+        tell(case, acted, as_json=as_json)
 
 
 def merge(
@@ -91,8 +91,8 @@ def merge(
     settings = context.obj.settings()
     with store_of(settings) as store:
         rules = settings.rules(verdict.at)
-        acted = splitting.merge(store, _story(store, case), verdict, rules, version=version)
-        _tell(case, acted, as_json=as_json)
+        acted = splitting.merge(store, story_at(store, case), verdict, rules, version=version)
+        tell(case, acted, as_json=as_json)
 
 
 def _list(typed: str) -> str:
@@ -105,7 +105,7 @@ def _numbered(store: Store, case: int) -> list[dict[str, Any]]:
     from triage.regrouping import own_words
     from triage.splitting import numbered
 
-    _story(store, case)
+    story_at(store, case)
     told = store.told(case)
     mails = {ask.place[0]: ask.email for ask in told.said} if told else {}
     return [

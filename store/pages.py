@@ -22,7 +22,7 @@ from store.joining import CLOSED
 from store.outgoing_schema import marks
 from store.queue import CaseRow, case_rows, cases_query, queue_conditions
 from store.schema import cases
-from store.search import Term, found_in, terms_of
+from store.search import Term, few_found_in, found_in, terms_of
 
 #: Whose a case is, where no name is meant.
 NOBODY: Final = "@nobody"
@@ -148,7 +148,10 @@ def _closed(
     query = select(cases.c.id).where(~cases.c.open, *_filters(wanted))
     if wanted.safeguarding:
         query = query.where(cases.c.safeguarding)
-    if terms:
+    few = few_found_in(connection, terms, is_open=False) if terms else None
+    if few is not None:
+        query = query.where(cases.c.id.in_(few), *_whose(wanted))
+    elif terms:
         found = found_in(connection, terms, is_open=False).subquery()
         number = found.c.case_id
         query = query.join(found, number == cases.c.id).where(*_whose(wanted))

@@ -140,6 +140,17 @@ def test_words_are_taken_from_what_was_typed() -> None:
     assert terms_of("?! ...") == ()
 
 
+def test_few_and_many_hits_are_found_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [keep(store, n, new_text="About the badger.") for n in range(1, 4)]
+    for number in numbers[:2]:
+        close(store, number)
+
+    at_once = found(store, "badger")
+    monkeypatch.setattr("store.search._FEW", 1)  # two are many now
+
+    assert found(store, "badger") == at_once == [numbers[2], numbers[1], numbers[0]]
+
+
 def test_signs_alone_find_nothing_rather_than_everything(store: Store) -> None:
     keep(store, 1)
 
