@@ -16,8 +16,8 @@ from sqlalchemy import insert, select, update
 
 from store.access_schema import access_log, access_log_end
 from store.audit import GENESIS
+from store.columns import AnyRow, clean, dump_json
 from store.database import Database
-from store.schema import AnyRow, clean, dump_json
 
 Looked = Literal[
     "list", "view", "search", "export", "attachment", "original", "overview", "access_log",

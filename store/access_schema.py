@@ -17,7 +17,8 @@ from sqlalchemy import (
 )
 
 from store.append_only import only_grows
-from store.schema import CleanText, Id, UtcTime, metadata
+from store.columns import CleanText, Id, UtcTime
+from store.schema import metadata
 
 users = Table(
     "users",

@@ -22,9 +22,9 @@ from store.access_schema import (
     users,
     web_sessions,
 )
+from store.columns import AnyRow
 from store.database import Database, insert_new
 from store.errors import RefusedError
-from store.schema import AnyRow
 from store.writing import Turn
 
 Role = Literal["staff", "lead", "data", "admin"]

@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from store.schema import AnyRow, audit, clean, dump_json, ledger
+from store.columns import AnyRow, clean, dump_json
+from store.schema import audit, ledger
 
 #: The seal before the first row.
 GENESIS = "0" * 64

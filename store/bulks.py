@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import delete, insert, select, update
 
+from store.columns import AnyRow
 from store.database import Database, insert_new
 from store.presence_schema import bulk_steps, bulks
-from store.schema import AnyRow
 from triage.verdicts import Action
 
 Outcome = Literal["", "done", "refused", "changed"]

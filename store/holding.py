@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, case, exists, func, select, update
 
+from store.columns import AnyRow
 from store.errors import RefusedError
 from store.joining import HELD, load, standing_of
 from store.outbox import AFTER_TRYING, STUCK, OutboxRow, outbox_rows
 from store.outgoing_schema import outbox
 from store.rows import Rows
-from store.schema import AnyRow, cases, clients, decisions, messages
+from store.schema import cases, clients, decisions, messages
 from store.values import decision_from, decision_json
 from triage.records import NO_ASK, Email, OpenCase, Outcome
 

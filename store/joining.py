@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, exists, select
 
+from store.columns import AnyRow, clean
 from store.conversations import asks_of
 from store.rows import AT_ONCE
-from store.schema import AnyRow, cases, clean, decisions, messages
+from store.schema import cases, decisions, messages
 from store.values import request_from
 from triage.records import Decision, OpenCase
 from triage.threads import ENDED

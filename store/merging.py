@@ -11,13 +11,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
+from store.columns import AnyRow
 from store.conversations import said_in
 from store.errors import RefusedError
 from store.joining import load
 from store.outbox import OutboxRow, outbox_rows
 from store.outgoing_schema import outbox, verdicts
 from store.rows import Rows
-from store.schema import AnyRow
 from store.splitting import Split, refuse_later, repeated, restore, row_of, stands, unsplit
 from store.values import request_json
 from store.verdicts import Undone, case_row, conflict_about, key_of, store_verdict

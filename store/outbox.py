@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
 
+from store.columns import AnyRow
 from store.database import Database
 from store.errors import AlreadyOutError, LeaseLostError, RefusedError
 from store.leases import Lease
 from store.outgoing_schema import outbox, verdicts
-from store.schema import AnyRow
 from store.writing import Turn
 from triage.verdicts import Channel, Outgoing
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
 
-from store.schema import CleanText, Id, JsonText, UtcTime, decisions, messages, metadata, sessions
+from store.columns import CleanText, Id, JsonText, UtcTime
+from store.schema import decisions, messages, metadata, sessions
 
 # Append-only but for ``undone_at``: what a person decided about a case as it stood at ``version``.
 verdicts = Table(

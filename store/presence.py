@@ -13,10 +13,11 @@ from typing import Final, Literal, get_args
 
 from sqlalchemy import Connection, delete, select, update
 
+from store.columns import AnyRow
 from store.database import Database, insert_new
 from store.outgoing_schema import verdicts
 from store.presence_schema import presence
-from store.schema import AnyRow, cases
+from store.schema import cases
 
 Writing = Literal["", "letter", "words"]
 WRITING: Final[tuple[Writing, ...]] = get_args(Writing)

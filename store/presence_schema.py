@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text
 
-from store.schema import CleanText, JsonText, UtcTime, metadata
+from store.columns import CleanText, JsonText, UtcTime
+from store.schema import metadata
 
 # One row for each open page of a case, forgotten within a minute or so: no foreign keys.
 presence = Table(

@@ -11,10 +11,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from store.audit import AuditEvent, event_from
+from store.columns import AnyRow
 from store.conversations import asks_of
 from store.outgoing_schema import marks
 from store.rows import AT_ONCE
-from store.schema import AnyRow, audit, cases, decisions, folders, messages, quarantine, raws
+from store.schema import audit, cases, decisions, folders, messages, quarantine, raws
 from store.values import decision_from, email_from, proposals_from, request_from
 from triage.records import Decision, Email, MessageKey, Proposal, Request
 

@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, Update, bindparam, delete, insert, select, update
 
+from store.columns import clean
 from store.errors import StoreError
 from store.rows import AT_ONCE
 from store.schema import (
-    clean,
     clients,
     registry_imports,
     session_history,

@@ -18,17 +18,9 @@ from sqlalchemy import (
     update,
 )
 
+from store.columns import clean
 from store.database import insert_new
-from store.schema import (
-    audit,
-    cases,
-    clean,
-    decisions,
-    folders,
-    messages,
-    places,
-    quarantine,
-)
+from store.schema import audit, cases, decisions, folders, messages, places, quarantine
 from triage.records import Cursor, MessageKey
 
 #: Both databases limit the parameters of one statement; this is far below either limit.

@@ -8,18 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from store.columns import AnyRow
 from store.directory import sessions_as_of
 from store.outbox import OutboxCounts, outbox_counts
 from store.queue import OURS
-from store.schema import (
-    HEAD,
-    AnyRow,
-    cases,
-    messages,
-    quarantine,
-    registry_imports,
-    runs,
-)
+from store.schema import HEAD, cases, messages, quarantine, registry_imports, runs
 
 
 @dataclass(frozen=True, slots=True)

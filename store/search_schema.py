@@ -26,7 +26,8 @@ from sqlalchemy import (
     text,
 )
 
-from store.schema import CleanText, Id, JsonText, UtcTime, cases, metadata
+from store.columns import CleanText, Id, JsonText, UtcTime
+from store.schema import cases, metadata
 
 #: Characters of a case that are searched, the newest mail first. PostgreSQL takes no more than a
 #: megabyte of words, and a case must never fail to be stored because it cannot be searched.

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, insert, select, text
 
+from store.columns import AnyRow, clean
 from store.database import Database
 from store.errors import RefusedError
 from store.outgoing_schema import second_looks, verdicts
-from store.schema import AnyRow, clean
 from store.writing import Turn
 from triage.gate import GATE
 

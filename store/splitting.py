@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from store.columns import AnyRow
 from store.conversations import conversation_json, said_in
 from store.errors import RefusedError
 from store.joining import load, standing_of
 from store.outgoing_schema import verdicts
 from store.rows import Rows
-from store.schema import AnyRow, cases, decisions
+from store.schema import cases, decisions
 from store.values import decision_from, decision_json, facts_json, request_from, request_json
 from store.verdicts import (
     case_row,

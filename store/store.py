@@ -49,14 +49,7 @@ from store.queue import (
 from store.registry import ImportReport, Kind, RegistryFile, import_rows
 from store.rows import digests_at, present
 from store.runs import Counts, Run, Tally, counts, run_from
-from store.schema import (
-    folders,
-    messages,
-    quarantine,
-    raws,
-    registry_imports,
-    runs,
-)
+from store.schema import folders, messages, quarantine, raws, registry_imports, runs
 from store.second_looks import SecondLooks
 from store.set_aside import SetAside
 from store.views import Views

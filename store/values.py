@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from store.schema import AnyRow
+from store.columns import AnyRow
 from triage.records import (
     Address,
     Alternative,

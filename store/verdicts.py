@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from store.columns import AnyRow, dump_json
 from store.database import insert_new
 from store.errors import ConflictError, RefusedError
 from store.holding import before_held, is_held, release, take_back_held, times_held
@@ -18,7 +19,7 @@ from store.outbox import enqueue, outbox_rows, take_back
 from store.outgoing_schema import corrections, marks, verdicts
 from store.readings import reader_under
 from store.rows import AT_ONCE
-from store.schema import AnyRow, cases, decisions, dump_json
+from store.schema import cases, decisions
 from store.values import decision_json, facts_json, request_from, request_json
 from store.writing import Turn
 from triage.labels import State

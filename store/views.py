@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy import delete, func, insert, or_, select
 
+from store.columns import AnyRow
 from store.database import Database
 from store.errors import RefusedError
-from store.schema import AnyRow
 from store.search_schema import saved_views
 
 #: More than these would be no help beside the queues.

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.schema import CleanText, JsonText, UtcTime
+from store.columns import CleanText, JsonText, UtcTime
 
 revision = "0002"
 down_revision = "0001"

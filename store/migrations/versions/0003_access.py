@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from store.append_only import append_only
-from store.schema import CleanText, UtcTime
+from store.columns import CleanText, UtcTime
 
 revision = "0003"
 down_revision = "0002"

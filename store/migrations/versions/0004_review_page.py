@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from store.append_only import append_only
-from store.schema import CleanText, JsonText, UtcTime
+from store.columns import CleanText, JsonText, UtcTime
 from store.search_schema import index_cases
 
 revision = "0004"
