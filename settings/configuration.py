@@ -34,6 +34,7 @@ from settings.sections import (
     cause_of,
     secret_in,
 )
+from settings.upkeep import AlertSettings, BackupSettings
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     livechat: LivechatSettings = LivechatSettings()
     unconfirmed: UnconfirmedSettings = UnconfirmedSettings()
+    alerts: AlertSettings = AlertSettings()
+    backup: BackupSettings = BackupSettings()
+    log: Literal["plain", "json"] = Field("plain", description="How the log is written")
     review: ReviewSettings = ReviewSettings()
     escalation: tuple[EscalationStep, ...] = Field(
         tuple(

@@ -27,6 +27,7 @@ _ENVIRONMENT_ONLY = (
     ("mail", "password"),
     ("livechat", "token"),
     ("livechat", "webhook_secrets"),
+    ("alerts", "webhook_secrets"),
 )
 
 

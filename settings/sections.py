@@ -142,7 +142,7 @@ class WatchSettings(Section):
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def _is_safe(address: str, *, loopback: bool) -> bool:
+def is_safe(address: str, *, loopback: bool) -> bool:
     """Whether secrets may go there: over TLS, or to this machine where *loopback* is allowed."""
     url = urlsplit(address)
     near = url.scheme == "http" and loopback and url.hostname in _LOOPBACK
@@ -164,7 +164,7 @@ class OutboxSettings(Section):
 
     @model_validator(mode="after")
     def _goes_one_way(self) -> Self:
-        safe = _is_safe(self.webhook_url, loopback=self.allow_loopback_http)
+        safe = is_safe(self.webhook_url, loopback=self.allow_loopback_http)
         if self.webhook_url and self.export_folder:
             msg = "give webhook_url or export_folder, not both: everything leaves once"
         elif self.webhook_url and not safe:
@@ -245,7 +245,7 @@ class SignInSettings(Section):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.issuer and not _is_safe(self.issuer, loopback=self.allow_loopback_http):
+        if self.issuer and not is_safe(self.issuer, loopback=self.allow_loopback_http):
             msg = "issuer must begin with https://"
         elif self.issuer and not self.client_id:
             msg = "issuer needs client_id"

@@ -19,6 +19,7 @@ from store import leases
 from store.access_log import AccessLog
 from store.accounts import Accounts
 from store.acts import Acts
+from store.alerts import Alerts
 from store.audit import first_broken
 from store.batch import Batch
 from store.bulks import Bulks
@@ -29,6 +30,8 @@ from store.directory import (
     therapists_named,
     unconfirmed_by_therapist,
 )
+from store.exported import Exported
+from store.exports import Exports
 from store.figures import Overview
 from store.leases import Lease
 from store.ledger import take_turn
@@ -98,6 +101,9 @@ class Store(Acts):
         self.set_aside = SetAside(database)
         self.presence = Presence(database)
         self.bulks = Bulks(database)
+        self.alerts = Alerts(database)
+        self.exports = Exports(database)
+        self.exported = Exported(database)
 
     def __enter__(self) -> Self:
         return self

@@ -4,9 +4,12 @@ from alembic import context
 
 from store import (  # noqa: F401 - their tables are part of the metadata
     access_schema,
+    alerts_schema,
+    exports_schema,
     outgoing_schema,
     presence_schema,
     search_schema,
+    shadow_schema,
 )
 from store.schema import metadata
 
