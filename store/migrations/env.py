@@ -5,6 +5,7 @@ from alembic import context
 from store import (  # noqa: F401 - their tables are part of the metadata
     access_schema,
     alerts_schema,
+    erasure_schema,
     exports_schema,
     outgoing_schema,
     presence_schema,

@@ -1,5 +1,7 @@
 """What years of use with health data need."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,6 +18,7 @@ def upgrade() -> None:
     _alerts()
     _shadow()
     _exports()
+    _erasure()
 
 
 def _shadow() -> None:
@@ -94,7 +97,8 @@ def _alerts() -> None:
         sa.Column("well_since", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("way", "code", "about", name="pk_alerts"),
     )
-    op.create_index("ix_places_run_id", "places", ["run_id"], unique=False)
+    op.add_column("runs", sa.Column("stored", sa.Integer(), nullable=True))
+    op.create_index("ix_messages_run_id", "messages", ["run_id"], unique=False)
 
 
 def _exports() -> None:
@@ -130,3 +134,38 @@ def _exports() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_export_secrets"),
         sqlite_autoincrement=True,
     )
+
+
+def _erasure() -> None:
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    key = op.create_table(
+        "tombstone_key",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_tombstone_key"),
+    )
+    op.create_table(
+        "tombstones",
+        sa.Column("mark", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("erasure_id", sa.BigInteger(), nullable=True),
+        sa.Column("laid_at", UtcTime(), nullable=False),
+        sa.Column("blocked", sa.Integer(), nullable=False),
+        sa.Column("blocked_at", UtcTime(), nullable=True),
+        sa.PrimaryKeyConstraint("mark", name="pk_tombstones"),
+    )
+    op.create_index("ix_tombstones_kind", "tombstones", ["kind"], unique=False)
+    op.create_table(
+        "erasures",
+        sa.Column("id", number, nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("by", CleanText(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("told", JsonText(), nullable=False),
+        sa.Column("washed_at", UtcTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_erasures"),
+        sqlite_autoincrement=True,
+    )
+    # Every backup from here on has the same key, so that erasures can be repeated after a restore.
+    op.bulk_insert(key, [{"id": 1, "key": secrets.token_bytes(32)}])
