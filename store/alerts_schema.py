@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Index, Integer, Table, Text
 
 from store.columns import CleanText, UtcTime
-from store.schema import metadata, places
+from store.schema import messages, metadata
 
 # One row for each problem that stands, and each way in which it is told; gone once it is over.
 alerts = Table(
@@ -23,5 +23,5 @@ alerts = Table(
     Column("well_since", UtcTime),
 )
 
-# By this it is counted what a run has stored.
-Index("ix_places_run_id", places.c.run_id)
+# By this it is counted what a run has stored, when it ends.
+Index("ix_messages_run_id", messages.c.run_id)

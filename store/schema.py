@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from store.append_only import only_grows
-from store.columns import CleanText, Id, JsonText, UtcTime
+from store.columns import CleanText, Id, JsonText, SealedJson, SealedText, UtcTime
 
 #: The migration that brings a database to these tables. Kept by hand so that opening a database
 #: that is up to date does not import Alembic; a test compares the two.
@@ -69,7 +69,7 @@ raws = Table(
     Column("received_at", UtcTime, nullable=False),
     Column("kept_at", UtcTime, nullable=False),
     Column("size", Integer, nullable=False),  # bytes as served
-    Column("codec", Text, nullable=False),
+    Column("codec", Text, nullable=False),  # and the id of its key, where it is sealed
     Column("content", LargeBinary, nullable=False),
 )
 
@@ -114,6 +114,7 @@ runs = Table(
     Column("quarantined", Integer, nullable=False, server_default="0"),
     Column("already_known", Integer, nullable=False, server_default="0"),
     Column("vanished", Integer, nullable=False, server_default="0"),
+    Column("stored", Integer),  # messages that carry its number, counted when it ended
     sqlite_autoincrement=True,
 )
 
@@ -130,11 +131,13 @@ messages = Table(
     Column("queue", Text, nullable=False),  # the most pressing of its requests'
     Column("automatic", CleanText, nullable=False),
     Column("channel", Text, nullable=False),
-    Column("subject", CleanText, nullable=False),
-    Column("new_text", CleanText, nullable=False),
-    Column("quoted_text", CleanText, nullable=False),
-    Column("signature", CleanText, nullable=False),
-    Column("details", JsonText, nullable=False),  # the rest of Email
+    Column("subject", SealedText("messages.subject"), nullable=False),
+    Column("new_text", SealedText("messages.new_text"), nullable=False),
+    Column("quoted_text", SealedText("messages.quoted_text"), nullable=False),
+    Column("signature", SealedText("messages.signature"), nullable=False),
+    Column("details", SealedJson("messages.details"), nullable=False),  # the rest of Email
+    # What is searched in place of a sealed text; NULL where that is plain (store/search.py).
+    Column("words", Text),
     Column("run_id", BigInteger),
 )
 
@@ -174,9 +177,9 @@ decisions = Table(
     Column("message_id", ForeignKey("messages.id"), index=True),
     Column("decided_at", UtcTime, nullable=False),
     Column("reader_version", CleanText, nullable=False),
-    Column("request", JsonText, nullable=False),
-    Column("facts", JsonText, nullable=False),
-    Column("decision", JsonText, nullable=False),
+    Column("request", SealedJson("decisions.request"), nullable=False),
+    Column("facts", SealedJson("decisions.facts"), nullable=False),
+    Column("decision", SealedJson("decisions.decision"), nullable=False),
 )
 
 quarantine = Table(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from store import leases
 from store.access_log import AccessLog
@@ -51,10 +50,11 @@ from store.queue import (
 )
 from store.registry import ImportReport, Kind, RegistryFile, import_rows
 from store.rows import digests_at, present
-from store.runs import Counts, Run, Tally, counts, run_from
+from store.runs import Counts, Run, Tally, counts, finish, run_from
 from store.schema import folders, messages, quarantine, raws, registry_imports, runs
 from store.second_looks import SecondLooks
 from store.set_aside import SetAside
+from store.shadows import Shadows
 from store.views import Views
 from triage.records import Cursor, Directory, MessageKey, RawMessage, Therapist
 
@@ -98,6 +98,7 @@ class Store(Acts):
         self.views = Views(database)
         self.overview = Overview(database)
         self.second_looks = SecondLooks(database)
+        self.shadows = Shadows(database)
         self.set_aside = SetAside(database)
         self.presence = Presence(database)
         self.bulks = Bulks(database)
@@ -124,11 +125,8 @@ class Store(Acts):
 
     def finish_run(self, run_id: int, tally: Tally, now: datetime, status: str = "done") -> None:
         """Record how a run ended; a tally that does not add up is said in its status."""
-        if not tally.adds_up:
-            status = f"{status}, does not add up"
-        row = update(runs).where(runs.c.id == run_id)
         with self._database.writing() as connection:
-            connection.execute(row.values(finished_at=now, status=status, **asdict(tally)))
+            finish(connection, run_id, tally, now, status)
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The latest runs, newest first."""
