@@ -35,11 +35,13 @@ from review.desk import (
     print_json,
     store_of,
 )
+from review.export_commands import export_app
 from review.metrics import metrics
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
 from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
+from review.shadowing import shadow
 from review.signing_in import sign_in
 from review.split_commands import merge, sentences, split
 from review.users import users_app
@@ -66,9 +68,11 @@ app.add_typer(models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(registry_app, name="registry")
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(export_app, name="export")
 app.add_typer(users_app, name="users")
 app.add_typer(audit_app, name="audit")
 app.add_typer(database_app, name="database")
+models_app.command()(shadow)
 app.command()(deliver)
 app.command()(show)
 app.command()(attachment)

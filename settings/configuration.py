@@ -28,6 +28,7 @@ from settings.sections import (
     RegistrySettings,
     ReviewSettings,
     SettingsError,
+    ShadowSettings,
     SourceSettings,
     UnconfirmedSettings,
     WatchSettings,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     backup: BackupSettings = BackupSettings()
     log: Literal["plain", "json"] = Field("plain", description="How the log is written")
     review: ReviewSettings = ReviewSettings()
+    shadow: ShadowSettings = ShadowSettings()
     escalation: tuple[EscalationStep, ...] = Field(
         tuple(
             EscalationStep(hours=hours, who=who)
@@ -139,6 +141,22 @@ class Settings(BaseSettings):
             self.documents,
             chat_identity_verified=self.livechat.identity_verified,
         )
+
+    @property
+    def answers_chats(self) -> bool:
+        """Whether answers can be posted into the live chat, on a person's click."""
+        return bool(self.livechat.admin_id and self.workspace())
+
+    def workspace(self) -> SourceSettings | None:
+        """The live chat that is answered, None where no source reads one over its API."""
+        wanted = self.livechat.workspace
+        over_api = [spec for spec in self.sources if spec.url.startswith("livechat+")]
+        if not wanted:
+            return over_api[0] if over_api else None
+        for spec in over_api:
+            if spec.url == wanted:
+                return spec
+        raise SettingsError(f"livechat.workspace is none of the livechat+ sources: {wanted}")
 
     def office_hours(self, now: datetime) -> OfficeHours:
         """The office as configured, with the bank holidays of the years around *now*."""

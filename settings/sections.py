@@ -210,7 +210,8 @@ class LivechatSettings(Section):
     identity_verified: bool = Field(
         default=False, description="It is enforced there, and covers e-mail addresses"
     )
-    admin_id: str = Field("", description="Teammate in whose name answers are posted")
+    admin_id: str = Field("", pattern=r"^[0-9]*$", description="Teammate who answers")
+    workspace: str = Field("", description="Source that is answered; else the first over the API")
 
     def access_token(self) -> str:
         if self.token_file is None:
@@ -270,6 +271,15 @@ class ReviewSettings(Section):
     """The review page."""
 
     sign_in: SignInSettings = SignInSettings()
+
+
+class ShadowSettings(Section):
+    """A candidate model that reads live mail beside the one in use, and decides nothing."""
+
+    model: str = Field("", description="Release, or the path of one; empty for none")
+    share: float = Field(1, gt=0, le=1, description="Part of the mail, by the digest of its bytes")
+    until: date | None = Field(None, description="The last day of it")
+    seconds: float = Field(300, gt=0, description="How long one `models shadow` may take")
 
 
 class CertaintySettings(Section):

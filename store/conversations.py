@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from store.rows import AT_ONCE, Rows
 from store.schema import decisions, messages
 from store.values import email_from, request_from, request_json
-from triage.records import OpenCase, Outcome, Said
+from triage.records import NO_ASK, OpenCase, Outcome, Request, Said
 
 _Place = tuple[int, int]
 
@@ -60,6 +60,27 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
         request = said.get(("first version", case_id, number)) or said[number, ask]
         found.append(Said(mails[number], request_from(request.get("said", request)), (number, ask)))
     return found
+
+
+def said_by_message(
+    connection: Connection, numbers: Sequence[int], reader_version: str
+) -> dict[int, tuple[Request, ...]]:
+    """By message its asks as that reader put them, in their order; none where it did not read."""
+    found: dict[int, dict[object, Request]] = {}
+    for start in range(0, len(numbers), AT_ONCE):
+        query = (
+            select(decisions.c.case_id, decisions.c.message_id, decisions.c.request)
+            .where(decisions.c.message_id.in_(numbers[start : start + AT_ONCE]))
+            .where(decisions.c.reader_version == reader_version)
+            .order_by(decisions.c.id)
+        )
+        for row in connection.execute(query):
+            if row.request.get("ask") == NO_ASK:
+                continue
+            key = row.request.get("ask", ("first version", row.case_id))
+            said = row.request.get("said", row.request)
+            found.setdefault(row.message_id, {}).setdefault(key, request_from(said))
+    return {number: tuple(asks.values()) for number, asks in found.items()}
 
 
 def _stored_decisions(connection: Connection, numbers: Sequence[int]) -> list[_Row]:

@@ -77,3 +77,10 @@ class Difference:
     champion: str | list[str] | bool | None
     candidate: str | list[str] | bool | None
     cost: Cost
+
+
+def without_words(one: Difference) -> Difference:
+    """The difference for whoever may not read mail: that there is one, and codes."""
+    if one.field not in PERSONAL:
+        return one
+    return Difference(one.field, one.ask, None, None, one.cost)
