@@ -17,6 +17,7 @@ from store.joining import OpenCases, load, standing_of
 from store.ledger import take_turn
 from store.rows import Rows, lost_places, present, set_aside
 from store.schema import ledger, messages
+from store.tombstones import Gate
 from store.values import decision_json, details_json, facts_json
 from triage.records import (
     NO_ASK,
@@ -59,6 +60,7 @@ class Batch:
         self._turn = take_turn(connection)
         self._open_cases = OpenCases(connection, now)
         self._leaving = Leaving(connection)
+        self._gate = Gate(connection, now)
         self._is_stored: dict[str, bool] = {}
         self._set_aside: dict[str, int] = {}
         self._lost: dict[MessageKey, int] | None = None
@@ -126,11 +128,12 @@ class Batch:
         quarantined one leaves quarantine.
         """
         self._look_up([digest])
-        if self._is_stored[digest]:
+        admitted = self._gate.let_in(digest, email, outcomes)
+        if self._is_stored[digest] or admitted is None:
             self._leaves_quarantine(key, digest)
             self.already_known(key, digest)
             return ()
-        outcomes = tuple(Outcome(*outcome) for outcome in outcomes)
+        email, outcomes = admitted
         message_id = self._add_message(digest, email, outcomes)
         self._rows.places.append((key, digest, "stored"))
         again = self._leaves_quarantine(key, digest)
@@ -206,6 +209,7 @@ class Batch:
         for key, before, digest in self._rows.taken_places(self._connection):
             uid = {"uid": key.uid, "uidvalidity": key.uidvalidity}
             self._tell("uid_reused", before=before, digest=digest, **uid)
+        self._gate.settle(self._rows)
         self._rows.write(self._connection, self._run_id)
         turn = self._turn
         self._connection.execute(
@@ -222,7 +226,7 @@ class Batch:
     def _look_up(self, digests: Iterable[str]) -> None:
         new = [digest for digest in dict.fromkeys(digests) if digest not in self._is_stored]
         if new:
-            stored = present(self._connection, messages.c.digest, new)
+            stored = present(self._connection, messages.c.digest, new) | self._gate.barred(new)
             self._is_stored.update((digest, digest in stored) for digest in new)
             self._set_aside.update(set_aside(self._connection, new))
 

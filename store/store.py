@@ -54,6 +54,7 @@ from store.runs import Counts, Run, Tally, counts, finish, run_from
 from store.schema import folders, messages, quarantine, raws, registry_imports, runs
 from store.second_looks import SecondLooks
 from store.set_aside import SetAside
+from store.tombstones import may_be_kept
 from store.shadows import Shadows
 from store.views import Views
 from triage.records import Cursor, Directory, MessageKey, RawMessage, Therapist
@@ -185,7 +186,8 @@ class Store(Acts):
         ]
         if rows:
             with self._database.writing() as connection:
-                connection.execute(insert_new(connection, raws), rows)
+                if kept := may_be_kept(connection, rows, now):
+                    connection.execute(insert_new(connection, raws), kept)
 
     def raw(self, digest: str) -> bytes | None:
         """The bytes as served, None where they were never kept or are purged."""
