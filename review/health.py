@@ -4,88 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from ingest.sources import SourceError, open_source
+from review.problems import Problem, endings, problems
 from settings import Settings, SettingsError, SourceSettings
-from store import Counts, OutboxCounts, Store, StoreError, open_store
-from store.outbox import STATES, STUCK
-
-#: Time enough to sign in again, or to make a new client secret, without haste.
-ENDS_SOON: Final = timedelta(days=14)
-#: A scheduled run that has not succeeded for longer has been forgotten or fails.
-LATE: Final = timedelta(hours=24)
-#: What a person decided is to have left by then; a cancellation may matter within the day.
-OVERDUE: Final = timedelta(hours=1)
+from store import Counts, Run, Store, StoreError, open_store
+from store.backups import last_backup
+from store.outbox import STATES
 
 
 def health_of(
     counts: Counts, settings: Settings, now: datetime, *, model: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """The figures, what is wrong in words, and ``healthy`` where nothing is.
+    """The figures, what is wrong in words and by code, and ``healthy`` where nothing is.
 
-    *model* is what ``model_in_use`` said, for whoever asks often: it takes a second.
+    What each field is stands in docs/health.schema.json. *model* is what ``model_in_use`` said,
+    for whoever asks often: it takes a second.
     """
     version, refused = model or model_in_use(settings)
-    issues = [
-        *_issues(counts, refused, now),
-        *_stuck(counts.outbox, now),
-        *_stale(counts, settings, now),
-        *_ending(settings, now),
-    ]
+    backed_up = last_backup(settings.backup.folder) if settings.backup.folder else None
+    found = problems(counts, settings, now, refused=refused, last_backup=backed_up)
     last = counts.last_run
     return {
-        "healthy": not issues,
-        "issues": issues,
+        "healthy": not found,
+        "issues": [problem.said for problem in found],
+        "problems": [problem_json(problem) for problem in found],
         "last_success_at": _iso(counts.last_success_at),
-        "last_run": last and {"run_id": last.run_id, "status": last.status, **asdict(last.tally)},
+        "last_run": last and run_json(last),
         "backlog": counts.open_cases,
         "backlog_by_queue": dict(counts.open_by_queue),
         "oldest_open_at": _iso(counts.oldest_open_at),
+        "unworked": counts.unworked,
+        "oldest_unworked_at": _iso(counts.oldest_unworked_at),
         "quarantined": counts.quarantined,
+        "quarantined_by_cause": dict(counts.quarantined_by_cause),
+        "oldest_quarantined_at": _iso(counts.oldest_quarantined_at),
         "outbox": {name: counts.outbox.by_state.get(name, 0) for name in STATES},
         "outbox_overdue_since": _iso(counts.outbox.overdue_since),
         "messages": counts.messages,
         "registry_imported_at": _iso(counts.registry_imported_at),
         "sessions_imported_at": _iso(counts.sessions_imported_at),
+        "sign_ins": [
+            {"source": place, "what": what, "ends_on": last and last.isoformat()}
+            for place, what, last, _ in endings(settings)
+        ],
+        "last_backup_at": _iso(backed_up),
+        "leases_held": counts.leases_held,
+        "database_bytes": counts.database_bytes,
         "model": version,
         "schema": counts.schema,
     }
 
 
-def _issues(counts: Counts, refused: str, now: datetime) -> Iterator[str]:
-    last = counts.last_run
-    if counts.last_success_at is None:
-        yield "no run has succeeded yet"
-    elif now - counts.last_success_at > LATE:
-        yield f"no run has succeeded since {_iso(counts.last_success_at)}"
-    if last and last.finished_at and last.status != "done":
-        yield f"run {last.run_id} ended as: {last.status}"
-    if counts.quarantined:
-        yield f"{counts.quarantined} in quarantine; see `fit-triage quarantine list`"
-    if counts.registry_imported_at is None:
-        yield "no booking registry; see `fit-triage registry import`"
-    if refused:
-        yield f"the model is refused, everything goes to check: {refused}"
+def problem_json(problem: Problem) -> dict[str, str]:
+    """A problem as programs read it."""
+    return {**asdict(problem), "runbook": problem.runbook}
 
 
-def _stuck(outbox: OutboxCounts, now: datetime) -> Iterator[str]:
-    dead, uncertain = (outbox.by_state.get(name, 0) for name in STUCK)
-    if dead:
-        yield f"{dead} could not leave and are given up; see `fit-triage outbox list`"
-    if uncertain:
-        yield f"{uncertain} may have left or not; see `fit-triage outbox list`"
-    if outbox.overdue_since and now - outbox.overdue_since > OVERDUE:
-        yield f"something waits to leave since {_iso(outbox.overdue_since)}"
-
-
-def _stale(counts: Counts, settings: Settings, now: datetime) -> Iterator[str]:
-    from triage.limits import staleness
-
-    if words := staleness(counts.sessions_imported_at, settings.limits(), now):
-        yield f"{words}; see `fit-triage registry import`"
+def run_json(run: Run) -> dict[str, Any]:
+    """A run as programs read it, its mailboxes as so many: their names may be addresses."""
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "started_at": _iso(run.started_at),
+        "finished_at": _iso(run.finished_at),
+        "seconds": run.seconds,
+        "sources": len(run.sources),
+        **asdict(run.tally),
+        "stored": run.stored,
+        "adds_up": run.is_reconciled,
+    }
 
 
 def health_report(
@@ -102,37 +93,6 @@ def lost_unconfirmed(found: Mapping[str, int], settings: Settings) -> dict[str, 
     limits = settings.limits()
     pause = sum(count >= limits.pause_at for count in found.values())
     return {"warned": sum(c >= limits.warn_at for c in found.values()) - pause, "at_pause": pause}
-
-
-def _ending(settings: Settings, now: datetime) -> Iterator[str]:
-    """What lets us into a mailbox and ends soon, named by the mailbox's place in the settings."""
-    for place, what, last, problem in endings(settings):
-        if last is None:
-            yield f"source {place}: {problem}"
-        elif last - now.date() <= ENDS_SOON:
-            yield f"source {place}: its {what} ends on {last}; see docs/operations.md"
-
-
-def endings(settings: Settings) -> Iterator[tuple[int, str, date | None, str]]:
-    """By a mailbox's place in the settings what lets us in and when it ends, or why nobody knows.
-
-    What has no end, or none that anybody said, is left out.
-    """
-    from ingest.oauth import refresh_token_ends_at
-
-    for place, spec in enumerate(settings.sources, 1):
-        if spec.oauth is None:
-            continue
-        lifetime_s = spec.oauth.refresh_token_days and spec.oauth.refresh_token_days * 86_400
-        if spec.oauth.expires_on:
-            yield place, "client secret or consent", spec.oauth.expires_on, ""
-        try:
-            moment = refresh_token_ends_at(spec.oauth.grant(settings.imap_timeout), lifetime_s)
-        except SourceError as error:
-            yield place, "", None, str(error)
-        else:
-            if moment is not None:
-                yield place, "refresh token", datetime.fromtimestamp(moment, UTC).date(), ""
 
 
 def model_in_use(settings: Settings) -> tuple[str, str]:

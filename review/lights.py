@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from review.health import ENDS_SOON, LATE, OVERDUE, endings
+from review.problems import ENDS_SOON, OVERDUE, endings
 from settings import Settings
 from store import Counts, Run
 from store.outbox import STUCK
@@ -39,33 +39,41 @@ def lights(
     settings: Settings,
     now: datetime,
     model: tuple[str, str],
+    last_backup: datetime | None = None,
 ) -> list[Light]:
     """All lines, by topic; *latest* are runs with the newest first."""
     return [
-        *_runs(counts, latest, now),
-        *_work(counts, now),
+        *_runs(counts, latest, settings, now),
+        *_work(counts, settings, now),
         *_leaving(counts, now),
         *_registry(counts, settings, now),
         _model(*model),
         *_tokens(settings, now),
+        *_backup(settings, last_backup, now),
         Light("Messages stored", "", f"{counts.messages:,}"),
         Light("Schema", "", counts.schema),
     ]
 
 
-def _runs(counts: Counts, latest: Sequence[Run], now: datetime) -> Iterator[Light]:
-    at = counts.last_success_at
+def _runs(
+    counts: Counts, latest: Sequence[Run], settings: Settings, now: datetime
+) -> Iterator[Light]:
+    at, late = counts.last_success_at, timedelta(hours=settings.alerts.late_hours)
     if at is None:
         yield Light("Last good run", "bad", "none yet", do="start `fit-triage run`")
-    elif now - at > LATE:
+    elif now - at > late:
         do = "is it still scheduled? `fit-triage run` says what is wrong"
         yield Light("Last good run", "bad", "too long ago", at, do)
     else:
         yield Light("Last good run", "good", "", at)
     last = counts.last_run
-    if last and last.finished_at and last.status != "done":
+    if last and last.finished_at and last.status.startswith("failed"):
         do = "its log says which mailbox; `fit-triage check` tries each"
         yield Light("Last run", "warn", f"ended as: {last.status}", last.finished_at, do)
+    if counts.unreconciled:
+        numbers = ", ".join(map(str, counts.unreconciled))
+        do = "a bug of ours; `fit-triage runs` shows the figures"
+        yield Light("Accounts", "bad", f"run {numbers} does not add up", do=do)
     told: set[str] = set()
     for run in latest:
         for source in run.sources:
@@ -79,7 +87,7 @@ def _ended(run: Run) -> str:
     return run.status if run.finished_at else "at work, or killed"
 
 
-def _work(counts: Counts, now: datetime) -> Iterator[Light]:
+def _work(counts: Counts, settings: Settings, now: datetime) -> Iterator[Light]:
     by_queue = ", ".join(f"{queue}: {n}" for queue, n in sorted(counts.open_by_queue.items()))
     said = f"{counts.open_cases} open" + (f" ({by_queue})" if by_queue else "")
     yield Light("Backlog", "", said)
@@ -87,6 +95,13 @@ def _work(counts: Counts, now: datetime) -> Iterator[Light]:
         days = (now - counts.oldest_open_at).days
         said = f"{days} days ago" if days > 1 else "within two days"
         yield Light("Oldest open case", "", said, counts.oldest_open_at)
+    since = counts.oldest_unworked_at
+    if since and now - since > timedelta(hours=settings.alerts.unworked_hours):
+        said = f"{counts.unworked} open cases nobody has touched"
+        do = "`fit-triage queue --lapsing` shows what lapses next; tell the support lead"
+        yield Light("Untouched", "warn", said, since, do)
+    elif since:
+        yield Light("Untouched", "", f"{counts.unworked} open cases", since)
     do = "look at the causes on the quarantine page" if counts.quarantined else ""
     level: Level = "warn" if counts.quarantined else "good"
     yield Light("Quarantined", level, str(counts.quarantined), do=do)
@@ -138,3 +153,15 @@ def _tokens(settings: Settings, now: datetime) -> Iterator[Light]:
             do = "sign in again: docs/operations.md, “OAuth2”" if soon else ""
             level: Level = "bad" if left < 0 else "warn" if soon else "good"
             yield Light(name, level, said, do=do)
+
+
+def _backup(settings: Settings, last: datetime | None, now: datetime) -> Iterator[Light]:
+    if settings.backup.folder is None:
+        return
+    do = "is `fit-triage backup` scheduled, and is there room?"
+    if last is None:
+        yield Light("Last backup", "bad", "none yet", do=do)
+    elif now - last > timedelta(hours=settings.backup.stale_hours):
+        yield Light("Last backup", "bad", "too long ago", last, do)
+    else:
+        yield Light("Last backup", "good", "", last)

@@ -7,7 +7,9 @@ that is not known is left out; that the database could not be asked is a figure 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +18,15 @@ import typer
 
 from review.desk import Desk, UsageProblemError, store_of
 from review.health import health_of, lost_unconfirmed
+from review.problems import RUNBOOKS
 from settings import Settings
-from store import StoreError
+from store import StoreError, Tally
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily, Metric
     from prometheus_client.registry import CollectorRegistry
 
+FATES = tuple(field.name for field in fields(Tally))
 #: Moments of the report, by metric: when it was, in seconds since 1970.
 _MOMENTS = {
     "last_success_at": ("last_success", "When a run last succeeded"),
@@ -30,13 +34,20 @@ _MOMENTS = {
     "outbox_overdue_since": ("outbox_oldest_due", "Since when something is due to leave"),
     "registry_imported_at": ("registry_imported", "When the booking registry was last imported"),
     "sessions_imported_at": ("sessions_imported", "As of when sessions are known"),
+    "oldest_unworked_at": ("oldest_unworked_case", "Since when a case waits that nobody touched"),
+    "oldest_quarantined_at": ("oldest_quarantined", "When the oldest in quarantine was set aside"),
+    "last_backup_at": ("last_backup", "When the last backup was made, where a folder is set"),
 }
 _COUNTS = {
     "messages": ("messages", "Messages stored"),
     "quarantined": ("quarantined", "Messages that could not be read"),
+    "unworked": ("unworked_cases", "Open cases that nobody has touched"),
+    "leases_held": ("leases_held", "Mailboxes and channels that somebody is at work on"),
+    "database_bytes": ("database_bytes", "Size of the database"),
 }
 _BY = {
     "backlog_by_queue": ("open_cases", "Cases that wait for a person", "queue"),
+    "quarantined_by_cause": ("quarantined_by_cause", "The same by cause", "cause"),
     "outbox": ("outbox", "What leaves the system", "state"),
     "unconfirmed": ("therapists_unconfirmed", "Therapists with sessions left unconfirmed", "level"),
 }
@@ -122,11 +133,28 @@ def _figures(report: Mapping[str, Any]) -> Iterator[Metric]:
             yield _gauge(f"{metric}_timestamp_seconds", said, moment)
     for name, (metric, said, label) in _BY.items():
         yield _gauge(metric, said, report[name], label)
+    by_code = Counter(problem["code"] for problem in report["problems"])
+    problems: dict[str, float] = {code: by_code[code] for code in RUNBOOKS}
+    yield _gauge("problems", "What needs a person, by code", problems, "code")
+    ends = {
+        f"{one['source']} {one['what']}": datetime.fromisoformat(f"{one['ends_on']}Z").timestamp()
+        for one in report["sign_ins"]
+        if one["ends_on"]
+    }
+    said = "When what lets us into a mailbox ends, by its place in the settings"
+    yield _gauge("sign_in_ends_timestamp_seconds", said, ends, "source")
     if report["last_run"]:
-        counts = {n: c for n, c in report["last_run"].items() if n not in ("run_id", "status")}
-        yield _gauge("last_run_messages", "What became of the last run's messages", counts, "fate")
+        yield from _run(report["last_run"])
     yield _gauge("model", "The model in use", {report["model"]: 1}, "version")
     yield _gauge("schema", "The database's schema", {report["schema"]: 1}, "version")
+
+
+def _run(run: Mapping[str, Any]) -> Iterator[Metric]:
+    fates = {name: run[name] for name in FATES}
+    yield _gauge("last_run_messages", "What became of the last run's messages", fates, "fate")
+    yield _gauge("last_run_adds_up", "Whether that accounts for all", int(run["adds_up"]))
+    if run["seconds"] is not None:
+        yield _gauge("last_run_seconds", "How long the last run took", run["seconds"])
 
 
 def _gauge(

@@ -116,6 +116,29 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def last_backup(folder: Path) -> datetime | None:
+    """When the newest backup in *folder* was made, by its name; None where there is none."""
+    made = [moment for path in backups_in(folder) if (moment := _made_at(path))]
+    return max(made, default=None)
+
+
+def backups_in(folder: Path) -> list[Path]:
+    """The backups in *folder* that have their manifests, the oldest first."""
+    found = sorted(folder.glob("fit-triage-*")) if folder.is_dir() else []
+    return [path for path in found if _made_at(path) and _manifest_of(path).exists()]
+
+
+def _made_at(path: Path) -> datetime | None:
+    stem, _, ending = path.name.partition(".")
+    if ending not in _ENDINGS.values():
+        return None
+    try:
+        moment = datetime.strptime(stem, "fit-triage-%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - its Z is UTC
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC)
+
+
 def restore(path: Path, url: str, by: str, now: datetime, *, wait: float = 10.0) -> Restored:
     """Bring the backup at *path* back into the database at *url*, which must hold nothing yet.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Select, func, or_, select, text, update
+from sqlalchemy import Connection, func, or_, select, text, update
 
 from store.columns import AnyRow
 from store.directory import sessions_as_of
@@ -140,9 +140,10 @@ def counts(connection: Connection) -> Counts:
     )
     quarantined_by_cause = {row[0]: row[1] for row in by_cause}
     last = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
+    held = select(func.count()).select_from(leases).where(leases.c.owner != "")
     done = select(func.max(runs.c.finished_at)).where(runs.c.status == "done")
     imported = select(func.max(registry_imports.c.imported_at))
-    unworked, oldest_unworked_at = connection.execute(_untouched()).one()
+    unworked, oldest_unworked_at = _untouched(connection)
     return Counts(
         schema=HEAD,
         messages=connection.scalar(select(func.count()).select_from(messages)) or 0,
@@ -160,23 +161,24 @@ def counts(connection: Connection) -> Counts:
         unworked=unworked,
         oldest_unworked_at=oldest_unworked_at,
         unreconciled=() if last is None else _unreconciled(connection, last.started_at),
-        leases_held=connection.scalar(_held()) or 0,
+        leases_held=connection.scalar(held) or 0,
         database_bytes=_size(connection),
     )
 
 
-def _untouched() -> Select[tuple[int, datetime | None]]:
+def _untouched(connection: Connection) -> tuple[int, datetime | None]:
     touched = (
         select(verdicts.c.id)
         .where(verdicts.c.case_id == cases.c.id, verdicts.c.undone_at.is_(None))
         .where(cases.c.decision_id.in_((verdicts.c.decision_id, verdicts.c.new_decision_id)))
     )
-    return (
+    row = connection.execute(
         select(func.count(), func.min(decisions.c.decided_at))
         .select_from(cases)
         .join(decisions, decisions.c.id == cases.c.decision_id)
         .where(cases.c.open, OURS, ~touched.exists())
-    )
+    ).one()
+    return row[0], row[1]
 
 
 def _unreconciled(connection: Connection, last: datetime) -> tuple[int, ...]:
@@ -185,10 +187,6 @@ def _unreconciled(connection: Connection, last: datetime) -> tuple[int, ...]:
         runs.c.started_at > last - _TOLD_FOR, or_(lost, runs.c.status.contains(_MISMATCH))
     )
     return tuple(row.id for row in connection.execute(query.order_by(runs.c.id)))
-
-
-def _held() -> Select[tuple[int]]:
-    return select(func.count()).select_from(leases).where(leases.c.owner != "")
 
 
 def _size(connection: Connection) -> int:

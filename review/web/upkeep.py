@@ -21,6 +21,7 @@ from review.web import words
 from review.web.cases import download
 from review.web.office import name_of, office_of, render
 from store import Quarantined
+from store.backups import last_backup
 from store.set_aside import Became
 
 _BUG: Final = "A bug of ours came to light; the message is kept and can be retried after a fix."
@@ -33,6 +34,7 @@ _HELPS: Final = {
     "parser_failed": "Retry after the next update; until then take the original.",
 }
 _ELSE: Final = "Take the original and read it in a mail program; retry after an update."
+_RUNS: Final = 20
 #: How many are listed, and how many are read again at a click: whoever clicked is waiting.
 _SHOWN: Final = 200
 _RETRIED: Final = 100
@@ -173,13 +175,16 @@ def health(request: Request) -> Response:
     """The figures that ``fit-triage health`` gives, line by line for people."""
     office, now = office_of(request), office_of(request).clock()
     counts, model = office.store.counts(), office.model()
-    report = health_of(counts, office.settings, now, model=model)
+    settings, latest = office.settings, office.store.runs(100)
+    report = health_of(counts, settings, now, model=model)
+    backed_up = last_backup(settings.backup.folder) if settings.backup.folder else None
     return render(
         request,
         "health.html",
         title="Health",
         report=report,
-        lights=lights(counts, office.store.runs(100), office.settings, now, model),
+        lights=lights(counts, latest, settings, now, model, backed_up),
+        runs=latest[:_RUNS],
         signs=SIGNS,
         levels=WORDS,
     )

@@ -36,7 +36,7 @@ from ingest.sources import (
     open_source,
 )
 from ingest.token_file import TokenFile
-from review.health import _ending
+from review.problems import ending
 from settings import read_settings
 
 pytestmark = pytest.mark.dovecot
@@ -803,11 +803,11 @@ def test_health_tells_two_weeks_ahead_that_a_refresh_token_ends(
     TokenSource(grant).current()
     settings = read_settings(configured(tmp_path, box, grant))
 
-    early = list(_ending(settings, now))
-    [late] = _ending(settings, now + timedelta(days=7))
+    early = list(ending(settings, now))
+    [late] = ending(settings, now + timedelta(days=7))
 
     assert early == []
-    assert late.startswith("source 1: its refresh token ends on ")
+    assert late.said.startswith("source 1: its refresh token ends on ")
 
 
 def test_health_tells_of_an_end_that_only_the_settings_know(
@@ -817,7 +817,7 @@ def test_health_tells_of_an_end_that_only_the_settings_know(
     more = f"refresh_token_days = 90\nexpires_on = {(now + timedelta(days=60)).date()}\n"
     settings = read_settings(configured(tmp_path, box, grant, more))
 
-    found = [list(_ending(settings, now + timedelta(days=days))) for days in (0, 50, 80)]
+    found = [list(ending(settings, now + timedelta(days=days))) for days in (0, 50, 80)]
 
     assert [len(each) for each in found] == [0, 1, 2]
-    assert "client secret or consent" in found[1][0]
+    assert "client secret or consent" in found[1][0].said
