@@ -7,8 +7,8 @@ of letters and digits before the database sees it, so that nothing can be a wron
 
 from __future__ import annotations
 
+import json
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,12 +24,13 @@ from sqlalchemy import (
     text,
 )
 
+from store.sealing import KeyRing, ring_of
+from store.words import LONGEST_WORD, folded
+
 #: Terms beyond these are not looked for: nobody types more to find a case.
 MOST_TERMS: Final = 8
 #: Words of one phrase that are looked for.
 _MOST_WORDS: Final = 16
-#: Characters of a word that are looked for; both databases have a limit far above.
-_LONGEST_WORD: Final = 100
 #: Shorter words are searched as they stand: "li*" is in every mail.
 _SHORTEST_BEGINNING: Final = 3
 
@@ -38,6 +39,16 @@ _TYPED: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 #: So many cases PostgreSQL is asked for by their numbers; of more, walking soon fills a page.
 _FEW: Final = 2_000
+
+#: So many it is not asked for at all: it would read them all to say that they are too many.
+_MANY: Final = 50_000
+_HAVING: Final = (
+    "SELECT case_id, words FROM case_texts WHERE {}open AND words @@ CAST(:rarest AS tsquery)"
+)
+_HELD: Final = (
+    f"WITH few AS MATERIALIZED ({_HAVING} LIMIT :most) "
+    "SELECT case_id, words @@ CAST(:asked AS tsquery) FROM few"
+)
 
 _texts = table("case_texts", column("case_id"), column("open"))
 
@@ -57,28 +68,21 @@ def terms_of(typed: str) -> tuple[Term, ...]:
 
 
 def _term(quoted: str, plain: str) -> Term:
-    words = tuple(word[:_LONGEST_WORD] for word in folded(quoted or plain))[:_MOST_WORDS]
+    words = tuple(word[:LONGEST_WORD] for word in folded(quoted or plain))[:_MOST_WORDS]
     return Term(words, bool(plain and words and len(words[-1]) >= _SHORTEST_BEGINNING))
-
-
-def folded(said: str) -> Iterator[str]:
-    """The words of *said* without case and accents, as both databases index them."""
-    plain = "".join(c for c in unicodedata.normalize("NFD", said) if not unicodedata.combining(c))
-    letters = (c if c.isalnum() else " " for c in plain.lower())
-    yield from "".join(letters).split()
 
 
 def found_in(connection: Connection, terms: Sequence[Term], *, is_open: bool) -> Select[Any]:
     """The numbers of the open, or of the closed, cases that hold all of *terms*."""
     if connection.dialect.name == "sqlite":
         index = table("open_cases_search" if is_open else "closed_cases_search")
-        asked = text(f"{index.name} MATCH :asked").bindparams(asked=_for_fts5(terms))
+        asked = text(f"{index.name} MATCH :asked").bindparams(asked=_for_fts5(terms, ring_of(connection.dialect)))
         return (
             select(literal_column(f"{index.name}.rowid").label("case_id"))
             .select_from(index)
             .where(asked)
         )
-    asked = text("words @@ CAST(:asked AS tsquery)").bindparams(asked=_for_postgres(terms))
+    asked = text("words @@ CAST(:asked AS tsquery)").bindparams(asked=_for_postgres(terms, ring_of(connection.dialect)))
     which: ColumnElement[bool] = _texts.c.open if is_open else ~_texts.c.open
     return select(_texts.c.case_id).where(which, asked)
 
@@ -89,26 +93,54 @@ def few_found_in(
     """The numbers of the cases that hold all of *terms*, in no order; None where they are many.
 
     For PostgreSQL, which walks through all numbers, the newest first, until it has a page: with
-    a word of one case in 10,000 that is half a million. SQLite asks its index of itself: None.
+    a word of one case in 10,000 that is half a million. Its index is asked for the rarest term
+    alone, since it reads all that it knows of a term, and those few cases are asked for the rest.
+    SQLite asks its index of itself: None.
     """
     if connection.dialect.name == "sqlite":
         return None
-    few = found_in(connection, terms, is_open=is_open).limit(_FEW + 1)
-    numbers = connection.scalars(few).all()
-    return numbers if len(numbers) <= _FEW else None
+    expected = {term: _expected(connection, term, is_open=is_open) for term in terms}
+    rarest = min(expected, key=expected.__getitem__)
+    if expected[rarest] > _MANY:
+        return None
+    asked = {"rarest": _for_postgres([rarest]), "asked": _for_postgres(terms), "most": _FEW + 1}
+    held = connection.execute(text(_HELD.format("" if is_open else "NOT ")), asked).all()
+    return None if len(held) > _FEW else [case_id for case_id, holds_all in held if holds_all]
 
 
-def _for_fts5(terms: Sequence[Term]) -> str:
-    return " AND ".join(f'"{" ".join(t.words)}"{" *" if t.is_beginning else ""}' for t in terms)
+def _expected(connection: Connection, term: Term, *, is_open: bool) -> int:
+    """How many cases PostgreSQL expects to hold *term*: of common words it keeps count."""
+    plan = connection.scalar(
+        text("EXPLAIN (FORMAT JSON) " + _HAVING.format("" if is_open else "NOT ")),
+        {"rarest": _for_postgres([term])},
+    )
+    [told] = json.loads(plan) if isinstance(plan, str) else plan
+    return int(told["Plan"]["Plan Rows"])
 
 
-def _for_postgres(terms: Sequence[Term]) -> str:
-    """Quoted, so that a word is a word whatever it looks like."""
+def _for_fts5(terms: Sequence[Term], ring: KeyRing | None) -> str:
     asked = (
-        " <-> ".join(f"'{word}'" for word in t.words) + (":*" if t.is_beginning else "")
+        [f'"{" ".join(t.words)}"{" *" if t.is_beginning else ""}']
+        + [" AND ".join(f'"{word}"' for word in words) for words in _sealed(t, ring)]
         for t in terms
     )
-    return " & ".join(f"({term})" for term in asked)
+    return " AND ".join(f"({' OR '.join(f'({way})' for way in ways)})" for ways in asked)
+
+
+def _for_postgres(terms: Sequence[Term], ring: KeyRing | None) -> str:
+    """Quoted, so that a word is a word whatever it looks like."""
+    asked = (
+        [" <-> ".join(f"'{word}'" for word in t.words) + (":*" if t.is_beginning else "")]
+        + [" & ".join(f"'{word}'" for word in words) for words in _sealed(t, ring)]
+        for t in terms
+    )
+    return " & ".join(f"({' | '.join(f'({way})' for way in ways)})" for ways in asked)
+
+
+def _sealed(term: Term, ring: KeyRing | None) -> Iterator[list[str]]:
+    """What stands for the words of *term* under each key: whole words, in any order."""
+    for key_id in ring or ():
+        yield [ring.word(key_id, word) for word in term.words] if ring else []
 
 
 def forget_replaced_words(connection: Connection) -> None:

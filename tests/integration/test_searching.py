@@ -140,15 +140,19 @@ def test_words_are_taken_from_what_was_typed() -> None:
     assert terms_of("?! ...") == ()
 
 
-def test_few_and_many_hits_are_found_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["_FEW", "_MANY"])
+def test_few_and_many_hits_are_found_alike(
+    store: Store, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
     numbers = [keep(store, n, new_text="About the badger.") for n in range(1, 4)]
-    for number in numbers[:2]:
+    numbers.append(keep(store, 4, new_text="About a bear."))
+    for number in (numbers[0], numbers[1], numbers[3]):
         close(store, number)
 
-    at_once = found(store, "badger")
-    monkeypatch.setattr("store.search._FEW", 1)  # two are many now
+    at_once = found(store, "about badger")
+    monkeypatch.setattr(f"store.search.{bound}", 0)  # one is many now
 
-    assert found(store, "badger") == at_once == [numbers[2], numbers[1], numbers[0]]
+    assert found(store, "about badger") == at_once == [numbers[2], numbers[1], numbers[0]]
 
 
 def test_signs_alone_find_nothing_rather_than_everything(store: Store) -> None:
