@@ -61,18 +61,18 @@ def messages_in(
     """
     if not isinstance(conversation, Mapping) or not isinstance(conversation.get("source"), Mapping):
         return [_raw(MessageKey(source, "", 0, number(compact(conversation))), None, conversation)]
-    found = list(_parts(conversation))
+    found = list(parts_of(conversation))
     about = _about(conversation, identity_off=identity_off)
     conversation_number = numbered(conversation.get("id"))
     messages = []
     for place, part in enumerate(found):
-        if _is_message(part):
+        if is_message(part):
             envelope = {
                 "conversation": about,
                 "part": _kept(part, conversation),
                 "before": _before(found[:place]),
             }
-            key = MessageKey(source, "", conversation_number, _uid(part))
+            key = MessageKey(source, "", conversation_number, uid_of(part))
             messages.append(_raw(key, _moment(part, conversation), envelope))
     return messages
 
@@ -118,8 +118,15 @@ def is_ours(part: object) -> bool:
     return author.get("type") in OURS or bool(author.get("from_ai_agent"))
 
 
-def _parts(conversation: JSON) -> Iterator[Any]:
-    """The first message and all later parts, as served."""
+def is_cut(conversation: JSON) -> bool:
+    """Whether earlier parts are left out: the API gives the last 500."""
+    parts = conversation.get("conversation_parts")
+    total = parts.get("total_count") if isinstance(parts, Mapping) else None
+    return isinstance(total, int) and total > len(listed(parts, "conversation_parts"))
+
+
+def parts_of(conversation: JSON) -> Iterator[Any]:
+    """The first message and all later parts, in the order of writing."""
     source = conversation["source"]
     # Its own number comes from another series than those of the parts.
     yield {
@@ -138,7 +145,8 @@ def _seconds(part: object) -> int:
     return int(when.timestamp()) if when else 0
 
 
-def _is_message(part: object) -> bool:
+def is_message(part: object) -> bool:
+    """Whether somebody outside said something in *part*."""
     if not isinstance(part, Mapping):
         return True  # for a person to look at
     if part.get("redacted") is True or is_ours(part):
@@ -156,10 +164,8 @@ def _about(conversation: JSON, *, identity_off: bool) -> dict[str, object]:
         "type": source.get("type"),
         "delivered_as": source.get("delivered_as"),
     }
-    parts = conversation.get("conversation_parts")
-    total = parts.get("total_count") if isinstance(parts, Mapping) else None
-    if isinstance(total, int) and total > len(listed(parts, "conversation_parts")):
-        about["is_cut"] = True  # the API gives the last 500 parts
+    if is_cut(conversation):
+        about["is_cut"] = True
     if identity_off:
         about["identity_off"] = True
     return about
@@ -210,7 +216,8 @@ def _moment(part: object, conversation: JSON) -> datetime | None:
     return own or moment(conversation.get("updated_at")) or moment(conversation.get("created_at"))
 
 
-def _uid(part: object) -> int:
+def uid_of(part: object) -> int:
+    """What stands for *part* in a message's key."""
     name = part.get("id") if isinstance(part, Mapping) else None
     return number(compact(part) if name is None else str(name).encode("utf-8", "surrogatepass"))
 

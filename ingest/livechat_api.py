@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from ingest import livechat
 from ingest.livechat_files import Piece, batch_of, in_batches, unknown
-from ingest.livechat_line import Line, NotThereError, TooLargeError, UncertainError
+from ingest.livechat_line import Line, NotThereError, TooLargeError
 from ingest.sources import (
     BYTES_PER_BATCH,
     Access,
@@ -117,38 +117,27 @@ class ConversationApi:
     def tag(self, keys: Sequence[MessageKey], keyword: str) -> None:
         """Conversations are left as they are."""
 
-    def reply(self, conversation: int, text: str, admin_id: str) -> None:
+    def conversation(self, number: int) -> Mapping[str, Any]:
+        """A conversation as it stands there now; ``number`` is the ``uidvalidity`` of a key.
+
+        Raises ``NotThereError`` where it is gone.
+        """
+        return self._line.get(f"/conversations/{number}")
+
+    def reply(self, number: int, text: str, admin_id: str) -> None:
         """Post *text* into a conversation, in the name of a teammate; for a person's click alone.
 
-        ``conversation`` is the ``uidvalidity`` of a message's key. Never posts twice by itself:
-        where the line breaks, the conversation is looked at.
+        Never posts twice by itself, and cannot tell what became of a post without an answer: look
+        at the conversation (``livechat_answers``) before another try.
 
         Raises:
-            UncertainError: It may have been posted; a person is to look before trying again.
+            UncertainError: It may have been posted.
+            NotWantedError: It was refused for good.
             SourceError: It was not posted.
 
         """
         body = {"message_type": "comment", "type": "admin", "admin_id": admin_id, "body": text}
-        before = self._said(conversation, admin_id)
-        try:
-            self._line.post(f"/conversations/{conversation}/reply", body)
-        except UncertainError:
-            try:
-                arrived = len(self._said(conversation, admin_id)) > len(before)
-            except SourceError:
-                arrived = False
-            if not arrived:
-                raise
-
-    def _said(self, conversation: int, admin_id: str) -> list[object]:
-        """The parts that this teammate has written, by their ids."""
-        parts = self._line.get(f"/conversations/{conversation}").get("conversation_parts")
-        return [
-            part.get("id")
-            for part in livechat.listed(parts, "conversation_parts")
-            if str(livechat.author_of(part).get("id")) == admin_id
-            and part.get("part_type") == "comment"
-        ]
+        self._line.post(f"/conversations/{number}/reply", body)
 
     def _news(
         self, told: Cursor, known: Known, failures: list[SourceError]

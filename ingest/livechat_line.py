@@ -24,6 +24,7 @@ VERSION: Final = "2.15"
 _ATTEMPTS: Final = 5
 _LONGEST_WAIT_S: Final = 60.0  # a run holds its mailbox, and others wait for it
 _TRANSIENT: Final = frozenset({408, 500, 502, 503, 504})
+_FINAL: Final = frozenset({400, 409, 410, 413, 415, 422})
 _BYTES_PER_SECOND: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 
@@ -38,6 +39,10 @@ class TooLargeError(SourceError):
     def __init__(self, message: str, size: int) -> None:
         super().__init__(message)
         self.size = size
+
+
+class NotWantedError(SourceError):
+    """The other side has understood what was asked and does not do it."""
 
 
 class UncertainError(SourceError):
@@ -141,6 +146,8 @@ class Line:
             raise NotThereError(said)
         if 300 <= answer.status < 400:
             raise SourceError(f"{said}: it sends us elsewhere; correct the source's host")
+        if answer.status in _FINAL:
+            raise NotWantedError(said)
         raise SourceError(said)
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> _Answer | _Cut:

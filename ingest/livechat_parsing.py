@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from ingest import charset, html, livechat, quoting
 from ingest.limits import UnreadableEmailError
+from triage import chats
 from triage.records import Address, Attachment, Authentication, Email, RawMessage
 
-_DOMAIN: Final = "livechat.invalid"  # RFC 2606: nobody's, so no mail carries it by itself
 _MARKUP: Final = re.compile(r"</?[A-Za-z!][^<>]*>")
 _ID: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _MAIL_ID: Final = re.compile(r"<[^<>\s]{1,250}>")
@@ -121,13 +121,14 @@ def _conversation(before: Sequence[Any]) -> str:
         if isinstance(part, Mapping) and isinstance(part.get("body"), str):
             when = livechat.moment(part.get("created_at"))
             who = _line(livechat.author_of(part).get("name")) or "somebody"
-            lines = _text_before(part["body"]).splitlines()
+            lines = plain(part["body"]).splitlines()
             head = f"{when:%d %b %Y %H:%M} UTC, {who}:" if when else f"{who}:"
             told.append("\n".join([head, *(f"> {line}".rstrip() for line in lines)]))
     return "\n\n".join(told)
 
 
-def _text_before(body: str) -> str:
+def plain(body: str) -> str:
+    """The words of a body alone; a stand-in for one that is too large."""
     try:
         return _text(body)[0]
     except UnreadableEmailError:  # of an earlier part, which is set aside for itself
@@ -144,11 +145,11 @@ def _attachment(file: object) -> Attachment:
 
 
 def _root(about: livechat.JSON) -> str:
-    return f"<{_named(about.get('id'))}@{_DOMAIN}>"
+    return chats.root_id(_named(about.get("id")))
 
 
 def _message_id(about: livechat.JSON, part: livechat.JSON) -> str:
-    return f"<{_named(part.get('id'))}.{_named(about.get('id'))}@{_DOMAIN}>"
+    return chats.message_id(_named(about.get("id")), _named(part.get("id")))
 
 
 def _named(value: object) -> str:

@@ -18,7 +18,7 @@ from store import (
 from store.joining import HELD
 from triage.effects import Sending
 from triage.gate import Refused
-from triage.records import Decision, OpenCase
+from triage.records import Decision, Draft, OpenCase
 from triage.verdicts import Outgoing, Verdict
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ class Acted:
     sent_before: tuple[str, ...] = ()
     refused: Refused | None = None
     cases: tuple[int, ...] = ()  # that a split opened, or that the case went into
+    to_copy: tuple[Draft, ...] = ()  # answers that a person has to put into the live chat
 
 
 def sending_of(settings: Settings) -> Sending:
-    """Letters are sent where a mail server is set, and else put among the drafts."""
+    """Letters are sent where a mail server is set, and else put among the drafts.
+
+    Answers to a chat are posted where that is set up, and else copied by a person.
+    """
     undo = timedelta(seconds=settings.outbox.undo_seconds)
-    return Sending("mail" if settings.mail.server else "drafts", undo)
+    return Sending("mail" if settings.mail.server else "drafts", undo, settings.answers_chats)
 
 
 def take_up(story: CaseStory) -> InHand:
@@ -88,7 +92,8 @@ def rehearse(
     carried = carry_out(take_up(story), verdict, store.directory(), rules, sending)
     state = carried.state or story.case.decision.state
     told = carried.outgoing, carried.remarks
-    return Acted(state, story.case.version, *told, refused=carried.refused)
+    refused, copies = carried.refused, carried.to_copy
+    return Acted(state, story.case.version, *told, refused=refused, to_copy=copies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ def _stored(
             gone = (*gone, *error.keys)
             continue
         state = carried.state or before
-        return Acted(state, number, outgoing, carried.remarks, gone)
+        return Acted(state, number, outgoing, carried.remarks, gone, to_copy=carried.to_copy)
 
 
 def undo(store: Store, case_id: int, by: str, now: datetime) -> Acted:

@@ -16,7 +16,7 @@ from store import OutboxRow, StoredVerdict
 from triage.gate import Refused
 from triage.verdicts import Outgoing, Verdict
 
-_WHERE: Final = {"platform": "platform", "mail": "mail", "drafts": "to drafts"}
+_WHERE: Final = {"platform": "platform", "mail": "mail", "drafts": "to drafts", "chat": "live chat"}
 #: What a letter is, for whoever reads the list of what leaves.
 _LETTERS: Final = {
     "client_cancelled": "to the client (cancelled)",
@@ -42,7 +42,7 @@ def _line(channel: str, action: str, payload: Any, session_id: str | None) -> st
     """One thing that leaves, in words."""
     if channel == "platform":
         return f"{_WHERE[channel]}: {action} {session_id or ''}".rstrip()
-    return f"{_WHERE[channel]}: {_letter(action)}, {payload['to']}"
+    return ", ".join(filter(None, (f"{_WHERE[channel]}: {_letter(action)}", payload["to"])))
 
 
 def _letter(action: str) -> str:
@@ -83,13 +83,16 @@ def print_acted(console: Console, case: int, acted: Acted, *, dry_run: bool = Fa
         console.print(Text(f"  - left before, not again: {key}", style="yellow"))
     for remark in acted.remarks:
         console.print(Text(f"  - {remark}", style="yellow"))
+    for draft in acted.to_copy:
+        console.print(Panel(Text(draft.body.rstrip()), title="to copy", title_align="left"))
 
 
 def print_letters(console: Console, outgoing: Iterable[Outgoing]) -> None:
     """The letters among *outgoing* as they would be read."""
     for item in outgoing:
         if item.channel != "platform":
-            text = Text(f"To: {item.payload['to']}\nSubject: {item.payload['subject']}\n\n")
+            to = item.payload["to"] or "the live chat"
+            text = Text(f"To: {to}\nSubject: {item.payload['subject']}\n\n")
             text.append(str(item.payload["body"]).rstrip())
             console.print(Panel(text, title=_letter(item.action), title_align="left"))
 
@@ -154,6 +157,7 @@ def acted_json(case: int, acted: Acted) -> dict[str, Any]:
         "remarks": list(acted.remarks),
         "refused": _refused_json(acted.refused),
         "cases": list(acted.cases),
+        "to_copy": [draft.body for draft in acted.to_copy],
     }
 
 

@@ -185,7 +185,8 @@ class Courier(Thread):
 
     def _look(self) -> str:
         try:
-            ways = carriers(self._settings)  # anew: a secret may have been replaced
+            # Made anew: a secret may have been replaced.
+            ways = carriers(self._settings, self._store.known)
             reports = deliver(self._store, ways, _now, stopped=self._stop_asked.is_set)
         except (StoreError, SettingsError) as error:
             return str(error)

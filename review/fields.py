@@ -51,6 +51,7 @@ def queue_json(row: CaseRow) -> dict[str, Any]:
         if draft
         else None,
         "message_ids": list(row.message_ids),
+        "channels": list(row.channels),
         "version": row.version,
         "assignee": row.assignee or None,
         "snoozed_until": row.snoozed_until.isoformat() if row.snoozed_until else None,

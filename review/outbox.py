@@ -30,14 +30,15 @@ def deliver(context: typer.Context, now: Now = None, *, as_json: AsJson = False)
     from review.ways_out import carriers
 
     settings = context.obj.settings()
-    ways = carriers(settings)
-    if not ways:
+    if not carriers(settings):
         msg = (
             "nothing is configured to leave: set outbox.webhook_url or outbox.export_folder for "
-            "the platform, mail.sender with mail.server or an IMAP source for letters"
+            "the platform, mail.sender with mail.server or an IMAP source for letters, "
+            "livechat.admin_id for answers to a chat"
         )
         raise SettingsError(msg)
     with store_of(settings) as store:
+        ways = carriers(settings, store.known)
         reports = send(store, ways, lambda: now or datetime.now(UTC))
     _print_reports(reports, as_json=as_json)
 
@@ -54,7 +55,7 @@ def deliver_after_a_run(settings: Settings, store: Store) -> None:
     if not settings.outbox.with_runs:
         return
     try:
-        ways = carriers(settings)
+        ways = carriers(settings, store.known)
     except SettingsError as error:  # mail was read, and that is what a run is for
         typer.echo(f"fit-triage: {error}", err=True)
         return

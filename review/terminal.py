@@ -153,7 +153,7 @@ def queue_table(
         table.add_row(
             str(row.case_id),
             _deadline(row.decision.deadline, now, levels.get(row.case_id, 0)),
-            _therapist(row, directory),
+            _therapist(row, directory) + (" (live chat)" if "chat" in row.channels else ""),
             _client(row, directory),
             Text(row.decision.state, style=_STATE_STYLE.get(row.decision.state, "")),
             missing(row),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ingest.sources import SourceError
+from ingest.sources import Known, SourceError, open_source
 from review.outcomes import Carrier
 from settings import Settings, SettingsError, SourceSettings
 from triage.verdicts import Channel
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from review.smtp import Server
 
 
-def carriers(settings: Settings) -> dict[Channel, Carrier]:
+def carriers(settings: Settings, known: Known = lambda _: set()) -> dict[Channel, Carrier]:
     """The ways out that are configured.
+
+    *known* tells which messages have been read: an answer to a chat waits for those that were not.
 
     Raises:
         SettingsError: One of them is configured wrongly.
@@ -25,6 +27,8 @@ def carriers(settings: Settings) -> dict[Channel, Carrier]:
     found: dict[Channel, Carrier] = {}
     if platform := _platform(settings):
         found["platform"] = platform
+    if settings.answers_chats:
+        found["chat"] = _chat(settings, known)
     if settings.mail.sender:
         found |= _letters(settings)
     elif settings.mail.server:
@@ -52,6 +56,24 @@ def _platform(settings: Settings) -> Carrier | None:
     return Webhooks(endpoint)
 
 
+def _chat(settings: Settings, known: Known) -> Carrier:
+    from ingest.livechat_api import ConversationApi
+    from review.chat_answers import ChatAnswers
+
+    workspace = settings.workspace()
+
+    def open_chat() -> ConversationApi:
+        try:
+            chat = workspace and open_source(workspace.url, settings.access_to(workspace))
+        except SettingsError as error:  # a file that was there at the start; it may come back
+            raise SourceError(str(error)) from None
+        if not isinstance(chat, ConversationApi):
+            raise SourceError("the live chat has no API")
+        return chat
+
+    return ChatAnswers(open_chat, settings.livechat.admin_id, known)
+
+
 def _letters(settings: Settings) -> dict[Channel, Carrier]:
     from review.letters import Drafts, LetterError, sender_address
     from review.smtp import Post
@@ -69,6 +91,13 @@ def _letters(settings: Settings) -> dict[Channel, Carrier]:
         has_sent = partial(_has_sent, settings, source) if source else None
         found["mail"] = Post(_server(settings, source), sender, has_sent)
     return found
+
+
+def mail_server(settings: Settings) -> Server:
+    """The SMTP server of the settings; raises SettingsError where there is none."""
+    if not settings.mail.server:
+        raise SettingsError("alerts.mail_to needs mail.server and mail.sender")
+    return _server(settings, mailbox_of(settings))
 
 
 def _server(settings: Settings, source: SourceSettings | None) -> Server:

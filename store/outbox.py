@@ -30,9 +30,9 @@ STATES: Final[tuple[str, ...]] = get_args(OutboxState)
 STUCK: Final = ("dead", "uncertain")
 #: Where something goes that is to be tried again: not by itself, where a mail stopped it meanwhile.
 _BACK: Final = case((outbox.c.held_for.is_(None), "waiting"), else_="held")
-#: The same of what was tried. The platform may have taken what it did not answer: asking again does
-#: no harm there, but to take it back would be to say that it never left.
-AFTER_TRYING: Final = case((outbox.c.channel == "platform", "uncertain"), else_="held")
+#: The same of what was tried. The platform or a chat may have taken what it did not answer: asking
+#: again does no harm there, but to take it back would be to say that it never left.
+AFTER_TRYING: Final = case((outbox.c.channel.in_(("platform", "chat")), "uncertain"), else_="held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +299,9 @@ class Sending:
 
 def _ours(connection: Connection, lease: Lease, row: OutboxRow) -> None:
     query = select(outbox.c.state, outbox.c.token).where(outbox.c.id == row.id)
-    found = connection.execute(query).one()
-    if found.state != "sending" or found.token > lease.token:
-        raise LeaseLostError("what was being sent was taken over by another run")
+    found = connection.execute(query).one_or_none()
+    if found is None or found.state != "sending" or found.token > lease.token:
+        raise LeaseLostError("what was being sent was taken over by another run, or erased")
 
 
 def _settle(turn: Turn, connection: Connection, ids: Collection[int], outcome: Settled) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -48,6 +48,7 @@ class CaseRow:
     assignee: str = ""
     snoozed_until: datetime | None = None  # None again as soon as a new decision is made
     decision_id: int = 0  # that which stands; an undo goes back to an earlier one
+    channels: tuple[str, ...] = ()  # "email", "chat" or both, by which its messages came
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def case_rows(connection: Connection, query: Select[Any]) -> list[CaseRow]:
     """The cases that *query* (made by ``cases_query``) selects, in its order."""
     rows = connection.execute(query).all()
     threads = _threads(connection, {row.id: row.request for row in rows})
-    return [_case_row(row, threads.get(row.id, ())) for row in rows]
+    return [_case_row(row, threads.get(row.id, {})) for row in rows]
 
 
 def cases_query(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -145,7 +146,7 @@ def queue_conditions(
     return wanted
 
 
-def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
+def _case_row(row: AnyRow, thread: Mapping[str, str]) -> CaseRow:
     return CaseRow(
         case_id=row.id,
         therapist_id=row.therapist_id,
@@ -159,33 +160,39 @@ def _case_row(row: AnyRow, message_ids: Sequence[str]) -> CaseRow:
         request=request_from(row.request),
         decision=decision_from(row.decision),
         proposals=proposals_from(row.facts),
-        message_ids=tuple(message_ids),
+        message_ids=tuple(thread),
         sender_is=row.facts.get("sender_is", ""),
         assignee=row.assignee or "",
         snoozed_until=row.snoozed_until if row.snoozed_at_decision == row.decision_id else None,
         decision_id=row.decision_id,
+        channels=tuple(sorted(set(thread.values()), reverse=True)),
     )
 
 
 def _threads(
     connection: Connection, latest: Mapping[int, Mapping[str, Any]]
-) -> dict[int, list[str]]:
-    """The Message-IDs of each case, in the order of writing where mails came out of it."""
+) -> dict[int, dict[str, str]]:
+    """The Message-IDs of each case, in the order of writing where mails came out of it.
+
+    Each with the channel by which its message came.
+    """
     ids = list(latest)
-    found: dict[int, dict[int, str]] = defaultdict(dict)
+    found: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
     for start in range(0, len(ids), AT_ONCE):
         query = (
-            select(decisions.c.case_id, messages.c.id, messages.c.message_id)
+            select(
+                decisions.c.case_id, messages.c.id, messages.c.message_id, messages.c.channel
+            )
             .join_from(decisions, messages, messages.c.id == decisions.c.message_id)
             .where(decisions.c.case_id.in_(ids[start : start + AT_ONCE]))
             .order_by(decisions.c.id)
-        )
-        for case_id, number, message_id in connection.execute(query):
-            found[case_id].setdefault(number, message_id)
+        )  # fmt: skip
+        for case_id, number, message_id, channel in connection.execute(query):
+            found[case_id].setdefault(number, (message_id, channel))
     threads = {}
     for case_id, mails in found.items():
         order = [number for number, _ in asks_of(latest[case_id], mails)]
-        threads[case_id] = list(dict.fromkeys(mails[n] for n in order if n in mails))
+        threads[case_id] = dict(mails[n] for n in order if n in mails)
     return threads
 
 

@@ -204,8 +204,8 @@ def _withdraw(step: Step) -> Carried:
     if UNKNOWN_TO_US & {*step.fresh.blockers} or not step.details.get("letters", True):
         return Carried("withdrawn", step.request, decision)
     answer = draft_reply(step.hand.email, step.request, step.facts, decision, step.rules.wording)
-    outgoing = (to_the_therapist(step, edited(step, answer)),) if answer and answer.to else ()
-    return Carried("withdrawn", step.request, decision, outgoing=outgoing)
+    told = to_the_therapist(step, edited(step, answer)) if answer else Carried()
+    return replace(told, state="withdrawn", request=step.request, decision=decision)
 
 
 def _snooze(step: Step) -> Carried:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from triage.chats import place_of
 from triage.records import Draft, Session
 from triage.verdicts import Channel, Outgoing
 
@@ -21,6 +22,13 @@ class Sending:
 
     channel: Channel = "drafts"
     undo: timedelta = timedelta(minutes=10)
+    chats: bool = False  # whether answers can be posted into the live chat
+
+    def way_of(self, draft: Draft) -> Channel | None:
+        """How *draft* leaves; None where a person has to carry its words to the chat."""
+        if draft.to:
+            return self.channel
+        return "chat" if self.chats and place_of(draft.in_reply_to) else None
 
 
 def effect(

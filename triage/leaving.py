@@ -142,14 +142,24 @@ def _answered(step: Step, effects: list[Outgoing], state: State, remarks: list[s
     blockers = tuple(code for code in step.fresh.blockers if code == "session_past")
     settled = replace(step.fresh, state=state, blockers=blockers)
     answer = draft_reply(step.hand.email, step.request, step.facts, settled, step.rules.wording)
-    if answer is None or not answer.to:
+    if answer is None:
         return _done(step, effects, [*remarks, "The therapist cannot be answered by mail."])
-    return _done(step, [*effects, to_the_therapist(step, edited(step, answer))], remarks)
+    told = to_the_therapist(step, edited(step, answer))
+    done = _done(step, [*effects, *told.outgoing], [*remarks, *told.remarks])
+    return replace(done, to_copy=told.to_copy)
 
 
-def to_the_therapist(step: Step, draft: Draft) -> Outgoing:
+#: Said beside what a person has to copy.
+COPY_IT: Final = "The therapist asked in the live chat: copy the answer there."
+
+
+def to_the_therapist(step: Step, draft: Draft) -> Carried:
+    """*draft* on its way to the therapist, or to be copied into the chat; nothing else."""
     number, decision_id = step.hand.case.case_id, step.hand.decision_id
-    return to_therapist(draft, number, decision_id, step.sending.channel, step.not_before)
+    channel = step.sending.way_of(draft)
+    if channel is None:
+        return Carried(remarks=(COPY_IT,), to_copy=(draft,))
+    return Carried(outgoing=(to_therapist(draft, number, decision_id, channel, step.not_before),))
 
 
 def edited(step: Step, draft: Draft) -> Draft:
@@ -222,8 +232,6 @@ def send_back(step: Step) -> Carried:
     letter = letter and replace(letter, body=text or letter.body)
     said = (*step.hand.decision.reasons, f"Sent back to the therapist by {step.verdict.by}.")
     decision = replace(step.hand.decision, draft=None, reasons=said)
-    if letter is None or not letter.to:
-        return Carried(
-            None, None, decision, remarks=("No mail address: copy the words into the chat.",)
-        )
-    return Carried(None, None, decision, outgoing=(to_the_therapist(step, letter),))
+    if letter is None:
+        return Carried(decision=decision, remarks=("There is nobody at that address to answer.",))
+    return replace(to_the_therapist(step, letter), decision=decision)

@@ -11,7 +11,7 @@ from triage.conversation import Rules
 from triage.effects import Sending
 from triage.gate import GATE, Refused
 from triage.labels import State
-from triage.records import CaseFacts, Decision, Directory, Email, OpenCase, Request
+from triage.records import CaseFacts, Decision, Directory, Draft, Email, OpenCase, Request
 from triage.verdicts import Outgoing, Verdict
 
 
@@ -34,7 +34,8 @@ class InHand:
 class Carried:
     """What is to become of a case; None leaves that as it is. With ``refused`` nothing is.
 
-    ``remarks`` say what a person should know all the same, such as that nobody could be written to.
+    ``remarks`` say what a person should know all the same, such as that nobody could be written to;
+    ``to_copy`` are answers that a person has to put into the live chat.
     """
 
     state: State | None = None
@@ -43,6 +44,7 @@ class Carried:
     facts: CaseFacts | None = None  # where the case was decided again
     outgoing: tuple[Outgoing, ...] = ()
     remarks: tuple[str, ...] = ()
+    to_copy: tuple[Draft, ...] = ()
     refused: Refused | None = None
 
 

@@ -26,8 +26,9 @@ Action = Literal[
     "release",  # let leave what a later mail held up
     "undo",
 ]
-#: Where something goes: to the booking platform, or as mail over SMTP, or into the Drafts folder.
-Channel = Literal["platform", "mail", "drafts"]
+#: Where something goes: to the booking platform, as mail over SMTP, into the Drafts folder, or into
+#: a live chat as an answer.
+Channel = Literal["platform", "mail", "drafts", "chat"]
 #: What the booking platform is told; see docs/operations.md for the payloads.
 PLATFORM_ACTIONS: Final = ("session.cancel", "session.note", "client.refer", "guarantee.propose")
 

@@ -263,7 +263,7 @@ def _tried(
 
 def _leaving(item: Outgoing) -> str:
     """What is to leave; a letter with its title."""
-    title = item.payload.get("subject") if item.channel != "platform" else ""
+    title = item.payload.get("subject") if item.channel in ("mail", "drafts") else ""
     return f"{words.leaving(item)}: “{title}”" if title else words.leaving(item)
 
 

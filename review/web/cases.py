@@ -101,7 +101,8 @@ def attachment(request: Request) -> Response:
 def original(request: Request) -> Response:
     """The message as it came, to be saved."""
     message = _message(request)
-    return download(_raw(request, message).content, f"message-{message.id}.eml")
+    ending = "json" if message.email.channel == "chat" else "eml"
+    return download(_raw(request, message).content, f"message-{message.id}.{ending}")
 
 
 def _message(request: Request) -> StoredMessage:

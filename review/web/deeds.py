@@ -84,7 +84,7 @@ def _carried_out(request: Request, posted: _Posted) -> Response:
         return _not_done(request, posted, acted.refused)
     if posted.action in ("split", "merge"):
         return _regrouped(request, posted, acted)
-    if acted.remarks or acted.sent_before:
+    if acted.remarks or acted.sent_before or acted.to_copy:
         return _done(request, posted, acted)
     address = request.url_for("case", case=story.case.case_id).path
     return RedirectResponse(f"{address}?done={posted.action}", 303)
@@ -221,6 +221,7 @@ def _done(request: Request, posted: _Posted, acted: Acted) -> Response:
         said=words.DONE[posted.action],
         lines=leaving_lines(acted.outgoing),
         remarks=acted.remarks,
+        copies=acted.to_copy,
         sent_before=acted.sent_before,
     )
 

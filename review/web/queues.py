@@ -59,6 +59,7 @@ class Line:
     safeguarding: bool
     assignee: str
     snoozed_until: datetime | None
+    has_chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,7 @@ def _line(
         safeguarding=decision.safeguarding,
         assignee=row.assignee,
         snoozed_until=row.snoozed_until,
+        has_chat="chat" in row.channels,
     )
 
 

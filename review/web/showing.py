@@ -18,6 +18,7 @@ from review.web.office import Office
 from review.web.queues import client_name, therapist_name
 from store import CaseStory, StoredMessage
 from triage.corrections import FIELDS
+from triage.effects import Sending
 from triage.gate import GATE
 from triage.labels import CODE_SETS, CODES
 from triage.leaving import UNKNOWN_TO_US
@@ -98,6 +99,7 @@ def case_page(office: Office, story: CaseStory) -> dict[str, Any]:
         "grouping": grouping(office, story, done.allowed),
         "can_undo": _can_undo(done),
         "approval": _approval(done, office.sending.undo),
+        "answer": _answer(story, office.sending),
         "passable": [code for code in decision.blockers if GATE[code].passable],
         "stranger": bool(UNKNOWN_TO_US & set(decision.blockers)),
         "gate": GATE,
@@ -278,6 +280,15 @@ def _approval(done: Deeds, undo: timedelta) -> dict[str, Any]:
         "letters": [_draft(item) for item in trial.outgoing if item.channel != "platform"],
         "undo": words.span(undo) if trial.outgoing else "",
     }
+
+
+def _answer(story: CaseStory, sending: Sending) -> dict[str, Any]:
+    """Where the letter to the therapist goes, and what its button is called."""
+    email, draft = story.messages[-1].email, story.case.decision.draft
+    is_chat = not draft.to if draft else email.channel == "chat"
+    posts = is_chat and sending.chats
+    button = ("Send into the chat" if posts else "I have put it there") if is_chat else "Send back"
+    return {"chat": is_chat, "posts": posts, "button": button, "undo": words.span(sending.undo)}
 
 
 def _draft(item: Outgoing) -> dict[str, str]:

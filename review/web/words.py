@@ -208,6 +208,8 @@ def leaving(item: Outgoing) -> str:
         said = _EFFECTS.get(item.action, f"tell the platform {item.action} of session")
         return f"{said} {item.session_id or ''}".strip()
     whom = "the client" if item.action.startswith("client_") else "the therapist"
+    if item.channel == "chat":
+        return f"post an answer to {whom} into the live chat"
     how = "send {}" if item.channel == "mail" else "put {} among the drafts"
     return how.format(f"a letter to {whom}")
 

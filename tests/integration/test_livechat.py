@@ -22,7 +22,6 @@ from services.intercom import (
 
 import pipeline
 from ingest.livechat_hooks import ForgedWebhookError, told_of
-from ingest.livechat_line import UncertainError
 from ingest.parsing import ParseOptions, parse
 from ingest.sources import Access, LoginRefusedError, SourceError, open_source
 from settings import LivechatSettings, Settings, SourceSettings
@@ -317,34 +316,6 @@ def test_a_genuine_webhook_about_no_conversation_tells_of_nothing(body) -> None:
     signature = "sha1=" + hmac.new(b"client-secret", body, hashlib.sha1).hexdigest()
 
     assert told_of(body, signature, SECRETS, source="s", known=nothing_known) == ()
-
-
-# --- answers --------------------------------------------------------------------------------------
-
-
-def said_by_us(served: Workspace) -> list[str]:
-    parts = served.conversations["501"]["conversation_parts"]["conversation_parts"]
-    return [part["body"] for part in parts if part["author"]["type"] == "admin"]
-
-
-def test_an_answer_is_posted_once_though_the_line_breaks_after_it(chat) -> None:
-    chat.put(a_conversation("501", ASK))
-    chat.posts_lost = 1
-    with open_source(chat.url, ACCESS) as source:
-        source.reply(501, "Thank you, Marian.", ADMIN["id"])
-
-    assert said_by_us(chat) == ["Thank you, Marian."]
-
-
-def test_an_answer_that_may_or_may_not_have_arrived_is_left_to_a_person(chat) -> None:
-    chat.put(a_conversation("501", ASK))
-    chat.answers = [0, 0, "hang_up"]
-
-    with open_source(chat.url, ACCESS) as source, pytest.raises(UncertainError):
-        source.reply(501, "Thank you, Marian.", ADMIN["id"])
-
-    assert said_by_us(chat) == []
-    assert chat.asked("/conversations/501/reply") == 1
 
 
 # --- whole runs -----------------------------------------------------------------------------------

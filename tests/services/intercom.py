@@ -11,9 +11,10 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,8 @@ class Workspace:
     remaining: int = 100
     identity_verification: bool = True
     posts_lost: int = 0  # replies that are posted and whose answer is then lost
+    replies: list[Any] = field(default_factory=list)
+    on_reply: Callable[[], object] = lambda: None  # before the answer to a reply
 
     @property
     def url(self) -> str:
@@ -185,10 +188,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, number: str, body: Any, trouble: Any) -> None:
         self._check("admin_reply_conversation_request", body)
         self._check("reply_conversation_request", body)
+        if number not in self.served.conversations:
+            self._error(404, "not_found")
+            return
         one = self.served.conversations[number]
         parts = one["conversation_parts"]["conversation_parts"]
         author = {**ADMIN, "id": body["admin_id"]}
-        parts.append(a_part(f"9{len(parts)}", body["body"], author=author, at=int(time.time())))
+        now = int(time.time())
+        said = "".join(f"<p>{escape(p)}</p>" for p in body["body"].split("\n\n"))
+        parts.append(a_part(f"9{len(parts)}", said.replace("\n", "<br>"), author=author, at=now))
+        one["conversation_parts"]["total_count"], one["updated_at"] = len(parts), now
+        self.served.replies.append(body)
+        self.served.on_reply()
         if self.served.posts_lost:
             self.served.posts_lost -= 1
             self.close_connection = True
