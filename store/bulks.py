@@ -83,8 +83,8 @@ class Bulks:
             old = select(bulks.c.token).where(bulks.c.at < bulk.at - _KEPT)
             connection.execute(delete(bulk_steps).where(bulk_steps.c.token.in_(old)))
             connection.execute(delete(bulks).where(bulks.c.at < bulk.at - _KEPT))
-            first = insert_new(connection, bulks, details=dict(bulk.details), **row)
-            if connection.scalar(first.returning(bulks.c.token)) and steps:
+            first = insert_new(connection, bulks).returning(bulks.c.token)
+            if connection.scalars(first, {**row, "details": dict(bulk.details)}).all() and steps:
                 connection.execute(insert(bulk_steps), steps)
         return self.find(bulk.token) or bulk
 

@@ -7,8 +7,30 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Integer,
+    Text,
+    TypeDecorator,
+    cast,
+    literal_column,
+    type_coerce,
+)
 from sqlalchemy.types import TypeEngine
+
+from store.sealing import (
+    MARK,
+    KeyRing,
+    Placed,
+    UnopenedJson,
+    UnopenedText,
+    opened_json,
+    opened_text,
+    ring_of,
+)
 
 
 def clean(text: str) -> str:
@@ -69,6 +91,107 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> object:  # noqa: ARG002 - SQLAlchemy's signature
         return None if value is None else json.loads(value)
+
+
+class _Sealed(TypeDecorator[Any]):
+    """What stands in such a column is ciphertext wherever the database has a key.
+
+    *name* is the column's ("table.column"), *anchor* are the columns that name its row, given with
+    every INSERT. Without a key it is a plain column, and costs no more than one.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, name: str = "", anchor: tuple[str, ...] = ("id",)) -> None:
+        super().__init__()
+        self.name, self.anchor = name, anchor
+
+
+class SealedText(_Sealed):
+    """``CleanText``, sealed where the database has a key."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        ring = ring_of(dialect)
+        return _PlainText() if ring is None else _Opened(self, ring, clean, opened_text)
+
+
+class SealedJson(_Sealed):
+    """``JsonText``, sealed where the database has a key."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        ring = ring_of(dialect)
+        return JsonText() if ring is None else _Opened(self, ring, dump_json, opened_json)
+
+
+def _unmarked(text: str) -> str:
+    """*text*, which must not pass for something sealed."""
+    text = clean(text)
+    return "\N{REPLACEMENT CHARACTER}" + text[1:] if text.startswith(MARK) else text
+
+
+class _PlainText(CleanText):
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else _unmarked(value)
+
+
+class _Opened(TypeDecorator[Any]):
+    """A sealed column where there are keys: the database gives the row's name along with it."""
+
+    impl = Text
+    cache_ok = False  # never part of a statement: it stands behind the column's own type
+
+    def __init__(
+        self,
+        of: _Sealed,
+        ring: KeyRing,
+        dump: Callable[[Any], str],
+        opened: Callable[[KeyRing, str, str, str], Any],
+    ) -> None:
+        super().__init__()
+        self.of, self.ring, self.dump, self.opened = of, ring, dump, opened
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        beside = column.table.c  # type: ignore[attr-defined] # only columns are sealed
+        told: ColumnElement[str] = cast(beside[self.of.anchor[0]], Text)
+        for name in self.of.anchor[1:]:
+            told = told.concat(literal_column("'/'")).concat(cast(beside[name], Text))
+        return told.concat(literal_column("':'")).concat(type_coerce(column, Text))
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002 - SQLAlchemy's signature
+        return self._sealed
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002 - SQLAlchemy's signature
+        ring, name, opened = self.ring, self.of.name, self.opened
+
+        def process(value: str | None) -> Any:
+            if value is None:
+                return None
+            anchor, _, stored = value.partition(":")
+            return opened(ring, name, anchor, stored)
+
+        return process
+
+    def _sealed(self, value: Any) -> str | None:
+        anchor = ""
+        if isinstance(value, Placed):
+            anchor, value = value
+        if value is None:
+            return None
+        if isinstance(value, UnopenedText | UnopenedJson):
+            return value.stored
+        text = self.dump(value)
+        if not self.ring.writing:
+            return _unmarked(text)
+        if not anchor:
+            raise TypeError(f"{self.of.name} is sealed: INSERT it, or UPDATE a row named in full")
+        return self.ring.seal_text(self.of.name, anchor, text)
 
 
 class UtcTime(TypeDecorator[datetime]):

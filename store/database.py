@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from store.errors import StoreBusyError, StoreError
 from store.schema import HEAD
+from store.sealing import KeyRing
 
 ALLOWED: Final = "allowed are sqlite:///PATH and postgresql+psycopg://USER@HOST/NAME"
 
@@ -61,6 +62,9 @@ class Database:
         self.engine = engine
         self.name = name
         self.wait = wait
+        #: The keys, where texts are sealed (``store.unlocking``).
+        self.ring: KeyRing | None = None
+        self.on_writing: Callable[[Connection], None] = lambda _: None
 
     @property
     def is_sqlite(self) -> bool:
@@ -78,6 +82,7 @@ class Database:
         with self.explained(), self.engine.connect() as connection:
             writer = connection.execution_options(fit_triage_writer=True)
             with writer.begin():
+                self.on_writing(writer)
                 yield writer
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 from store.columns import AnyRow, clean
 from store.rows import AT_ONCE
 from store.schema import cases, clients, registry_imports, sessions, therapist_addresses, therapists
-from store.search import folded
+from store.words import folded
 from triage.records import Client, Email, Request, Session, Therapist
 
 _SESSION = (

@@ -16,6 +16,14 @@ class StoreBusyError(StoreError):
     """
 
 
+class SealBrokenError(StoreError):
+    """One value that is sealed does not open: it was changed, was moved, or its key is missing."""
+
+    def __init__(self, name: str, anchor: str, why: str) -> None:
+        super().__init__(f"{name} of {anchor} cannot be opened: {why}")
+        self.name, self.anchor = name, anchor
+
+
 class LeaseHeldError(StoreError):
     """Another run is at work on this mailbox. Nothing is wrong: the next run will find the rest."""
 

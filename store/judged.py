@@ -14,11 +14,12 @@ from store.periods import APPROVING, JUDGING, Period, hour, london, one_row, sta
 from store.readings import NOT_READ, reader_under
 from store.rows import AT_ONCE
 from store.schema import decisions
+from store.sealing import is_unopened
 from triage.labels import CODE_SETS, CODES
 
 #: Fields whose values are words of people: that they changed is told, not into what.
 _PRIVATE: Final = frozenset({"session_ids", "client_ref", "session_time"})
-_CHANGED: Final = corrections.c.before != corrections.c.after
+_CHANGED: Final = corrections.c.differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +110,17 @@ def fields(connection: Connection, period: Period, shown: int) -> tuple[FieldCor
 
 def changes(connection: Connection, period: Period) -> tuple[Change, ...]:
     """Which value was set to which, the most frequent first."""
-    before, after = corrections.c.before, corrections.c.after
+    # Counted here: sealed, the same value never looks the same to the database.
     query = (
-        select(corrections.c.field, before, after, func.count())
+        select(corrections.c.field, corrections.c.before, corrections.c.after)
         .join_from(corrections, verdicts)
         .where(_corrected(period))
-        .group_by(corrections.c.field, before, after)
     )
     found: Counter[tuple[str, str, str]] = Counter()
-    for name, was, now, times in connection.execute(query):
-        for pair in _pairs(name, was["value"], now["value"]):
-            found[name, *pair] += times
+    for name, was, now in connection.execute(query):
+        if not (is_unopened(was) or is_unopened(now)):
+            for pair in _pairs(name, was["value"], now["value"]):
+                found[name, *pair] += 1
     rows = [Change(*which, times) for which, times in found.items()]
     return tuple(sorted(rows, key=lambda row: (-row.times, row.name, row.before, row.after)))
 

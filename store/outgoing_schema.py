@@ -5,9 +5,20 @@ Apart from ``store/schema.py`` only for length; the same metadata and migrations
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+    true,
+)
 
-from store.columns import CleanText, Id, JsonText, UtcTime
+from store.columns import CleanText, Id, JsonText, SealedJson, SealedText, UtcTime
 from store.schema import decisions, messages, metadata, sessions
 
 # Append-only but for ``undone_at``: what a person decided about a case as it stood at ``version``.
@@ -24,9 +35,9 @@ verdicts = Table(
     Column("action", Text, nullable=False),
     Column("by", CleanText, nullable=False),
     Column("at", UtcTime, nullable=False, index=True),
-    Column("reason", CleanText, nullable=False),
+    Column("reason", SealedText("verdicts.reason", ("key",)), nullable=False),
     Column("overrides", JsonText, nullable=False),
-    Column("details", JsonText, nullable=False),
+    Column("details", SealedJson("verdicts.details", ("key",)), nullable=False),
     Column("before", JsonText, nullable=False),  # the case's row, for taking it back
     Column("undone_at", UtcTime),
     Index(
@@ -46,7 +57,7 @@ second_looks = Table(
     Column("by", CleanText, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("agrees", Boolean, nullable=False),
-    Column("words", CleanText, nullable=False),
+    Column("words", SealedText("second_looks.words", ("verdict_id",)), nullable=False),
 )
 
 # What a person set right, kept apart from what the model had said.
@@ -55,8 +66,10 @@ corrections = Table(
     metadata,
     Column("verdict_id", ForeignKey("verdicts.id"), primary_key=True),
     Column("field", Text, primary_key=True),
-    Column("before", JsonText, nullable=False),
-    Column("after", JsonText, nullable=False),
+    Column("before", SealedJson("corrections.before", ("verdict_id", "field")), nullable=False),
+    Column("after", SealedJson("corrections.after", ("verdict_id", "field")), nullable=False),
+    # Whether the two do: sealed, the database cannot compare them.
+    Column("differs", Boolean, nullable=False, server_default=true()),
 )
 
 # What staff put on a case that changes nothing about it. A snooze ends with the next decision.
@@ -82,7 +95,9 @@ outbox = Table(
     Column("channel", Text, nullable=False),
     Column("action", CleanText, nullable=False),
     Column("session_id", CleanText),
-    Column("payload", JsonText, nullable=False),
+    Column(
+        "payload", SealedJson("outbox.payload", ("verdict_id", "channel", "action")), nullable=False
+    ),
     Column("message_id", CleanText, nullable=False),  # "" until it is fixed by the first attempt
     Column("created_at", UtcTime, nullable=False),
     Column("not_before", UtcTime, nullable=False),

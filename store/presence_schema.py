@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text
 
-from store.columns import CleanText, JsonText, UtcTime
+from store.columns import CleanText, SealedJson, SealedText, UtcTime
 from store.schema import metadata
 
 # One row for each open page of a case, forgotten within a minute or so: no foreign keys.
@@ -31,8 +31,8 @@ bulks = Table(
     Column("by", CleanText, nullable=False),
     Column("at", UtcTime, nullable=False, index=True),
     Column("action", Text, nullable=False),
-    Column("reason", CleanText, nullable=False),
-    Column("details", JsonText, nullable=False),
+    Column("reason", SealedText("bulks.reason", ("token",)), nullable=False),
+    Column("details", SealedJson("bulks.details", ("token",)), nullable=False),
 )
 
 # What became of each of its cases; ``outcome`` is "" until then, and is written once. Numbers of
@@ -46,7 +46,8 @@ bulk_steps = Table(
     Column("version", Integer, nullable=False),  # what the person looked at
     Column("outcome", Text, nullable=False),
     Column("rule", Text, nullable=False),
-    Column("told", JsonText, nullable=False),  # lines for the person
+    # lines for the person
+    Column("told", SealedJson("bulk_steps.told", ("token", "case_id")), nullable=False),
     Column("new_version", Integer),
     Column("undo_until", UtcTime),  # None: nothing leaves
     Column("undone", CleanText, nullable=False),  # "", "undone", or why it could not be

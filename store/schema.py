@@ -136,9 +136,9 @@ messages = Table(
     Column("quoted_text", SealedText("messages.quoted_text"), nullable=False),
     Column("signature", SealedText("messages.signature"), nullable=False),
     Column("details", SealedJson("messages.details"), nullable=False),  # the rest of Email
+    Column("run_id", BigInteger),
     # What is searched in place of a sealed text; NULL where that is plain (store/search.py).
     Column("words", Text),
-    Column("run_id", BigInteger),
 )
 
 cases = Table(

@@ -76,13 +76,17 @@ def found_in(connection: Connection, terms: Sequence[Term], *, is_open: bool) ->
     """The numbers of the open, or of the closed, cases that hold all of *terms*."""
     if connection.dialect.name == "sqlite":
         index = table("open_cases_search" if is_open else "closed_cases_search")
-        asked = text(f"{index.name} MATCH :asked").bindparams(asked=_for_fts5(terms, ring_of(connection.dialect)))
+        asked = text(f"{index.name} MATCH :asked").bindparams(
+            asked=_for_fts5(terms, ring_of(connection.dialect))
+        )
         return (
             select(literal_column(f"{index.name}.rowid").label("case_id"))
             .select_from(index)
             .where(asked)
         )
-    asked = text("words @@ CAST(:asked AS tsquery)").bindparams(asked=_for_postgres(terms, ring_of(connection.dialect)))
+    asked = text("words @@ CAST(:asked AS tsquery)").bindparams(
+        asked=_for_postgres(terms, ring_of(connection.dialect))
+    )
     which: ColumnElement[bool] = _texts.c.open if is_open else ~_texts.c.open
     return select(_texts.c.case_id).where(which, asked)
 
@@ -103,7 +107,12 @@ def few_found_in(
     rarest = min(expected, key=expected.__getitem__)
     if expected[rarest] > _MANY:
         return None
-    asked = {"rarest": _for_postgres([rarest]), "asked": _for_postgres(terms), "most": _FEW + 1}
+    ring = ring_of(connection.dialect)
+    asked = {
+        "rarest": _for_postgres([rarest], ring),
+        "asked": _for_postgres(terms, ring),
+        "most": _FEW + 1,
+    }
     held = connection.execute(text(_HELD.format("" if is_open else "NOT ")), asked).all()
     return None if len(held) > _FEW else [case_id for case_id, holds_all in held if holds_all]
 
@@ -112,7 +121,7 @@ def _expected(connection: Connection, term: Term, *, is_open: bool) -> int:
     """How many cases PostgreSQL expects to hold *term*: of common words it keeps count."""
     plan = connection.scalar(
         text("EXPLAIN (FORMAT JSON) " + _HAVING.format("" if is_open else "NOT ")),
-        {"rarest": _for_postgres([term])},
+        {"rarest": _for_postgres([term], ring_of(connection.dialect))},
     )
     [told] = json.loads(plan) if isinstance(plan, str) else plan
     return int(told["Plan"]["Plan Rows"])

@@ -58,6 +58,17 @@ Index(
     postgresql_where=text("open"),
 )  # fmt: skip
 
+#: The words of a message, or where its text is sealed what stands for them (``store/search.py``).
+_SQLITE_SAID: Final = (
+    "CASE WHEN words IS NULL THEN sender || ' ' || coalesce(json_extract(details, '$.sender_name'),"
+    " '') || ' ' || subject || ' ' || new_text || ' ' || quoted_text "
+    "ELSE sender || ' ' || words END AS said"
+)
+_POSTGRES_SAID: Final = (
+    "CASE WHEN words IS NULL THEN concat_ws(' ', sender, details::json ->> 'sender_name', subject, "
+    "new_text, quoted_text) ELSE concat_ws(' ', sender, words) END"
+)
+
 #: A case as it is searched. A message's words are there as often as the case has decisions on it:
 #: once, by the inner query.
 _SQLITE_WORDS: Final = f"""
@@ -66,8 +77,7 @@ CREATE VIEW case_words AS SELECT cases.id AS case_id, cases.open AS open, substr
   || ' ' || cases.sender || ' ' || coalesce(therapists.name, '') || ' '
   || coalesce(clients.first_name || ' ' || clients.last_name, '') || ' ' || coalesce((
     SELECT group_concat(said, ' ') FROM (
-      SELECT sender || ' ' || coalesce(json_extract(details, '$.sender_name'), '') || ' '
-        || subject || ' ' || new_text || ' ' || quoted_text AS said
+      SELECT {_SQLITE_SAID}
       FROM messages WHERE messages.id IN (
         SELECT message_id FROM decisions WHERE decisions.case_id = cases.id)
       ORDER BY messages.id DESC)), ''), 1, {MOST_SEARCHED}) AS words
@@ -116,7 +126,7 @@ _EVENTS: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
      "SELECT NEW.id"),
     ("case_gone", "DELETE ON cases", (), "SELECT OLD.id"),
     ("message_changed", "UPDATE ON messages",
-     ("sender", "details", "subject", "new_text", "quoted_text"), _of_message("NEW")),
+     ("sender", "details", "subject", "new_text", "quoted_text", "words"), _of_message("NEW")),
     ("message_gone", "DELETE ON messages", (), _of_message("OLD")),
     ("therapist_new", "INSERT ON therapists", (), _of("therapist_id")),
     ("therapist_renamed", "UPDATE ON therapists", ("name",), _of("therapist_id")),
@@ -180,8 +190,7 @@ _POSTGRES_CASE: Final = f"""
 CREATE VIEW case_words AS SELECT cases.id AS case_id, cases.open AS open,
   fit_triage_words(left(concat_ws(' ', cases.id, cases.session_id, cases.therapist_id,
     cases.client_id, cases.sender, therapists.name, clients.first_name, clients.last_name, (
-      SELECT string_agg(concat_ws(' ', sender, details::json ->> 'sender_name', subject, new_text,
-        quoted_text), ' ' ORDER BY messages.id DESC)
+      SELECT string_agg({_POSTGRES_SAID}, ' ' ORDER BY messages.id DESC)
       FROM messages WHERE messages.id IN (
         SELECT message_id FROM decisions WHERE decisions.case_id = cases.id))),
     {MOST_SEARCHED})) AS words
@@ -234,7 +243,10 @@ _COLLATIONS: Final = ("und-x-icu", "C.utf8", "C.UTF-8", "en_GB.utf8", "en_US.utf
 
 
 def index_cases(connection: Connection) -> None:
-    """Make the index, its triggers, and the texts of the cases that are there."""
+    """Make the index, its triggers, and the texts of the cases that are there.
+
+    As schema 0004 had it, before ``messages`` had ``words``.
+    """
     if connection.dialect.name == "sqlite":
         statements = _SQLITE
     else:
@@ -242,6 +254,33 @@ def index_cases(connection: Connection) -> None:
         found = next(name for name in _COLLATIONS if name in known)
         statements = tuple(line.replace("{collation}", f'"{found}"') for line in _POSTGRES)
     for statement in (*statements, FILL):
+        connection.exec_driver_sql(_without_words(statement))
+
+
+def _without_words(statement: str) -> str:
+    for changed in (" OR OLD.words IS NOT NEW.words", " OR OLD.words IS DISTINCT FROM NEW.words"):
+        statement = statement.replace(changed, "")
+    for said in (_SQLITE_SAID, _POSTGRES_SAID):
+        plain = said.removeprefix("CASE WHEN words IS NULL THEN ").partition(" ELSE ")[0]
+        statement = statement.replace(said, plain + (" AS said" if said.endswith("said") else ""))
+    return statement
+
+
+def index_sealed_words(connection: Connection) -> None:
+    """Let the index hold ``messages.words`` where a message has them, as from schema 0005 on."""
+    changed = next(event for event in _EVENTS if event[0] == "message_changed")
+    if connection.dialect.name == "sqlite":
+        statements = [
+            "DROP TRIGGER case_texts_message_changed", "DROP VIEW case_words",
+            _SQLITE_WORDS, _sqlite_trigger(*changed),
+        ]  # fmt: skip
+    else:
+        statements = [
+            "DROP TRIGGER case_texts_message_changed ON messages",
+            _POSTGRES_CASE.replace("CREATE VIEW", "CREATE OR REPLACE VIEW"),
+            _postgres_trigger(*changed)[1],
+        ]
+    for statement in statements:
         connection.exec_driver_sql(statement)
 
 

@@ -6,11 +6,10 @@ together or not at all. What was stored once is never stored twice, whatever is 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from sqlalchemy import func, insert, select
 
@@ -22,6 +21,7 @@ from store.alerts import Alerts
 from store.audit import first_broken
 from store.batch import Batch
 from store.bulks import Bulks
+from store.chat_calls import ChatCalls
 from store.database import Database, insert_new, migrated, open_database
 from store.directory import (
     RegistryDirectory,
@@ -31,7 +31,9 @@ from store.directory import (
 )
 from store.exported import Exported
 from store.exports import Exports
+from store.erasing import Erasures
 from store.figures import Overview
+from store.keys import KeyPlace
 from store.leases import Lease
 from store.ledger import take_turn
 from store.pages import Page, Place, Wanted, open_counts, page
@@ -48,28 +50,31 @@ from store.queue import (
     queue_conditions,
     stored_message,
 )
+from store.raws import content_of, raw_row
 from store.registry import ImportReport, Kind, RegistryFile, import_rows
+from store.rereading import Rereadings
 from store.rows import digests_at, present
 from store.runs import Counts, Run, Tally, counts, finish, run_from
 from store.schema import folders, messages, quarantine, raws, registry_imports, runs
 from store.second_looks import SecondLooks
 from store.set_aside import SetAside
-from store.tombstones import may_be_kept
 from store.shadows import Shadows
+from store.tombstones import may_be_kept
+from store.unlocking import unlock
 from store.views import Views
 from triage.records import Cursor, Directory, MessageKey, RawMessage, Therapist
 
-#: zlib's fastest: mail shrinks to a third, and the disk is waited for longer than the processor.
-_COMPRESSION: Final = 1
 
-
-def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
+def open_store(
+    url: str, *, migrate: bool = True, wait: float = 10.0, keys: KeyPlace | None = None
+) -> Store:
     """The store at *url*, ``sqlite:///PATH`` or ``postgresql+psycopg://…``, its schema up to date.
 
     Args:
         url: Where the database is.
         migrate: Whether an older or empty database may be brought up to date.
         wait: Seconds to wait for another writer before giving up.
+        keys: Where the keys are with which texts are sealed; without, the database must be plain.
 
     Raises:
         StoreError: The database cannot be used; the message is one line saying why.
@@ -78,6 +83,7 @@ def open_store(url: str, *, migrate: bool = True, wait: float = 10.0) -> Store:
     database = open_database(url, wait=wait)
     try:
         migrated(database, migrate=migrate)
+        unlock(database, keys)
     except BaseException:
         database.close()
         raise
@@ -99,10 +105,13 @@ class Store(Acts):
         self.views = Views(database)
         self.overview = Overview(database)
         self.second_looks = SecondLooks(database)
+        self.rereadings = Rereadings(database)
         self.shadows = Shadows(database)
         self.set_aside = SetAside(database)
         self.presence = Presence(database)
+        self.chat_calls = ChatCalls(database)
         self.bulks = Bulks(database)
+        self.erasures = Erasures(database)
         self.alerts = Alerts(database)
         self.exports = Exports(database)
         self.exported = Exported(database)
@@ -173,17 +182,9 @@ class Store(Acts):
         """Commit the bytes as served, before anybody tries to read them; each mail once."""
         now = datetime.now(UTC)
         # In one order for everybody, so that two that keep the same mail cannot deadlock.
-        rows = [
-            {
-                "digest": raw.digest,
-                "received_at": raw.received_at,
-                "kept_at": now,
-                "size": len(raw.content),
-                "codec": "zlib",
-                "content": zlib.compress(raw.content, _COMPRESSION),
-            }
-            for raw in sorted(raw_messages, key=lambda raw: raw.digest)
-        ]
+        ordered = sorted(raw_messages, key=lambda raw: raw.digest)
+        ring = self._database.ring
+        rows = [raw_row(raw, now, ring) for raw in ordered]
         if rows:
             with self._database.writing() as connection:
                 if kept := may_be_kept(connection, rows, now):
@@ -192,8 +193,8 @@ class Store(Acts):
     def raw(self, digest: str) -> bytes | None:
         """The bytes as served, None where they were never kept or are purged."""
         with self._database.reading() as connection:
-            content = connection.scalar(select(raws.c.content).where(raws.c.digest == digest))
-        return None if content is None else zlib.decompress(content)
+            row = connection.execute(select(raws).where(raws.c.digest == digest)).one_or_none()
+        return None if row is None else content_of(row, self._database.ring)
 
     @contextmanager
     def batch(

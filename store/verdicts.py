@@ -335,6 +335,7 @@ def store_verdict(
             "field": item.field,
             "before": {"value": item.before},  # wrapped, for None is a value here
             "after": {"value": item.after},
+            "differs": dump_json(item.before) != dump_json(item.after),
         }
         for item in verdict.corrections
     ]

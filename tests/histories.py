@@ -178,7 +178,7 @@ def correction(history: History, name: str, was: object, now: object) -> None:
     history.corrections.append(
         {
             "verdict_id": len(history.verdicts), "field": name,
-            "before": {"value": was}, "after": {"value": now},
+            "before": {"value": was}, "after": {"value": now}, "differs": was != now,
         }
     )  # fmt: skip
 

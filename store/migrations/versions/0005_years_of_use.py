@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from store.columns import CleanText, JsonText, UtcTime
+from store.search_schema import index_sealed_words
 
 revision = "0005"
 down_revision = "0004"
@@ -19,6 +20,35 @@ def upgrade() -> None:
     _shadow()
     _exports()
     _erasure()
+    _sealing()
+    _livechat()
+
+
+def _sealing() -> None:
+    op.create_table(
+        "sealing",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.Column("writing", sa.Text(), nullable=False),
+        sa.Column("takes_plain", sa.Boolean(), nullable=False),
+        sa.Column("cleaned", sa.Boolean(), nullable=False),
+        sa.Column("words", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sealing"),
+    )
+    op.create_table(
+        "sealing_keys",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("proof", sa.Text(), nullable=False),
+        sa.Column("since", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sealing_keys"),
+    )
+    op.add_column(
+        "corrections",
+        sa.Column("differs", sa.Boolean(), server_default=sa.true(), nullable=False),
+    )
+    op.execute("UPDATE corrections SET differs = (before <> after)")
+    op.add_column("messages", sa.Column("words", sa.Text(), nullable=True))
+    index_sealed_words(op.get_bind())
 
 
 def _shadow() -> None:
@@ -169,3 +199,13 @@ def _erasure() -> None:
     )
     # Every backup from here on has the same key, so that erasures can be repeated after a restore.
     op.bulk_insert(key, [{"id": 1, "key": secrets.token_bytes(32)}])
+
+
+def _livechat() -> None:
+    op.create_table(
+        "chat_calls",
+        sa.Column("conversation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("heard_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("conversation", name="pk_chat_calls"),
+    )
