@@ -24,7 +24,7 @@ from ingest.workers import NoWorkersError, Workers, process_pool
 from review.desk import AsJson, Desk, Now, UsageProblemError, print_json, store_of
 from settings import Settings
 from store import Lease, LeaseHeldError, LeaseLostError, Store
-from store.shadows import Shadowed, ToShadow
+from store.shadow_rows import Shadowed, ToShadow
 from triage.records import Directory, Email, Request
 from triage.shadows import Stand
 

@@ -21,83 +21,24 @@ from store.errors import RefusedError
 from store.leases import Lease
 from store.rows import AT_ONCE
 from store.schema import decisions, messages
+from store.shadow_rows import (
+    NOTHING,
+    Candidate,
+    Shadowed,
+    ShadowReading,
+    ShadowVerdict,
+    ToShadow,
+    check,
+    read_from,
+    row_of,
+    unsaid,
+)
 from store.shadow_schema import shadow_candidates, shadow_readings, shadow_verdicts
-from store.values import email_from, request_from, request_json
+from store.values import email_from
 from store.writing import Turn
-from triage.records import Email, Request
-from triage.shadows import COSTS, RIGHTS, Difference, Pair, Right, Stand
+from triage.shadows import COSTS, Right
 
-#: Stands for a reading in which nothing differs.
-_NOTHING: Final = len(COSTS)
 _HEX: Final = 8  # digits of a digest that a share is measured by
-
-
-@dataclass(frozen=True, slots=True)
-class ToShadow:
-    """A message that a candidate is to read, and its asks as the model in use read them."""
-
-    message_id: int
-    stored_at: datetime
-    email: Email
-    asks: tuple[Request, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Shadowed:
-    """What a candidate made of a message; ``problem`` says why it made nothing of it."""
-
-    message_id: int
-    champion: str
-    stored_at: datetime
-    seconds: float
-    pairs: tuple[Pair, ...] = ()
-    differences: tuple[Difference, ...] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowVerdict:
-    """Which of the two a person finds right about a field of an ask, and why."""
-
-    field: str
-    ask: int
-    side: Right
-    by: str
-    at: datetime
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowReading:
-    """A stored shadow reading. ``case_ids`` are filled where the list asks for them."""
-
-    id: int
-    read: Shadowed
-    read_at: datetime
-    mail: str  # its Message-ID
-    verdicts: tuple[ShadowVerdict, ...] = ()
-    case_ids: tuple[int, ...] = ()
-
-    def verdict(self, one: Difference) -> ShadowVerdict | None:
-        """What a person said last about that difference."""
-        return next(
-            (v for v in reversed(self.verdicts) if (v.field, v.ask) == (one.field, one.ask)), None
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A candidate as it stands; ``problem`` is that of its latest try."""
-
-    id: int
-    name: str
-    digest: str
-    first_at: datetime
-    tried_at: datetime
-    problem: str
-    read: int = 0
-    failed: int = 0
-    differing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +52,7 @@ class Asked:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found = [shadow_readings.c.candidate_id == self.candidate_id]
-        found.append(shadow_readings.c.worst < _NOTHING)
+        found.append(shadow_readings.c.worst < NOTHING)
         if self.field:
             found.append(shadow_readings.c.fields.contains(f";{self.field};", autoescape=True))
         if self.cost:
@@ -192,7 +133,7 @@ class Shadows:
                 lease.hold(connection)
             numbers = [one.message_id for one in found]
             here = set(connection.scalars(select(messages.c.id).where(messages.c.id.in_(numbers))))
-            rows = [_row(candidate_id, one, now) for one in found if one.message_id in here]
+            rows = [row_of(candidate_id, one, now) for one in found if one.message_id in here]
             before = connection.scalar(_how_many(candidate_id)) or 0
             if rows:
                 connection.execute(insert_new(connection, shadow_readings), rows)
@@ -208,7 +149,7 @@ class Shadows:
                 shadow_candidates,
                 func.count(shadow_readings.c.id).label("read"),
                 func.count().filter(problem != "").label("failed"),
-                func.count().filter(worst < _NOTHING).label("differing"),
+                func.count().filter(worst < NOTHING).label("differing"),
             )
             .join_from(shadow_candidates, shadow_readings, isouter=True)
             .group_by(shadow_candidates.c.id)
@@ -256,6 +197,15 @@ class Shadows:
             rows = connection.execute(query.order_by(shadow_readings.c.message_id)).all()
             return list(_stored(connection, rows, with_cases=False))
 
+    def course(self, candidate_id: int, since: datetime) -> list[tuple[datetime, bool, bool]]:
+        """Of each reading of mail stored from *since* on: when that was, differs it, failed it."""
+        table = shadow_readings.c
+        query = select(table.stored_at, table.worst, table.problem).order_by(table.stored_at)
+        query = query.where(table.candidate_id == candidate_id, table.stored_at >= since)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [(row.stored_at, row.worst < NOTHING, row.problem != "") for row in rows]
+
     def judge(
         self,
         reading_id: int,
@@ -265,7 +215,7 @@ class Shadows:
         *,
         words: str = "",
     ) -> None:
-        """Put on record who is right by (field, ask); the same word again is that one word.
+        """Put on record who is right by (field, ask); what was said before is not said again.
 
         Raises:
             RefusedError: There is no such reading, the two do not differ there, or it is no answer.
@@ -278,14 +228,11 @@ class Shadows:
             if row is None:
                 raise RefusedError("there is no such reading any more")
             [found] = _stored(connection, [row], with_cases=False)
-            _check(found, sides)
-            for (name, ask), side in sides.items():
+            check(found, sides)
+            for (name, ask), side in unsaid(found, sides, clean(words).strip()).items():
                 said = ShadowVerdict(name, ask, side, clean(by), now, clean(words).strip())
-                if _is_said(found, said):
-                    continue
-                connection.execute(
-                    insert(shadow_verdicts), {"reading_id": reading_id, **asdict(said)}
-                )
+                added = {"reading_id": reading_id, **asdict(said)}
+                connection.execute(insert(shadow_verdicts), added)
                 told = {"field": name, "ask": ask, "side": side, "reading_id": reading_id}
                 turn.tell("shadow_judged", None, found.read.message_id, **told)
             turn.end()
@@ -318,36 +265,6 @@ def _readings() -> Select[Any]:
     )
 
 
-def _row(candidate_id: int, one: Shadowed, now: datetime) -> dict[str, object]:
-    names = dict.fromkeys(difference.field for difference in one.differences)
-    costs = [COSTS.index(difference.cost) for difference in one.differences]
-    return {
-        "candidate_id": candidate_id,
-        "message_id": one.message_id,
-        "champion": one.champion,
-        "stored_at": one.stored_at,
-        "read_at": now,
-        "seconds": one.seconds,
-        "problem": one.problem,
-        "pairs": [[_stand_json(p.champion), _stand_json(p.candidate)] for p in one.pairs],
-        "differences": [asdict(difference) for difference in one.differences],
-        "fields": f";{';'.join(names)};",
-        "worst": min(costs, default=_NOTHING),
-    }
-
-
-def _stand_json(stand: Stand | None) -> dict[str, object] | None:
-    if stand is None:
-        return None
-    return {**request_json(stand.request), "queue": stand.queue, "state": stand.state}
-
-
-def _stand_from(stored: Mapping[str, Any] | None) -> Stand | None:
-    if stored is None:
-        return None
-    return Stand(request_from(stored), stored["queue"], stored["state"])
-
-
 def _stored(
     connection: Connection, rows: Sequence[AnyRow], *, with_cases: bool = True
 ) -> Iterator[ShadowReading]:
@@ -355,18 +272,9 @@ def _stored(
     numbers = [row.message_id for row in rows]
     cases = _cases(connection, numbers) if with_cases else {}
     for row in rows:
-        read = Shadowed(
-            message_id=row.message_id,
-            champion=row.champion,
-            stored_at=row.stored_at,
-            seconds=row.seconds,
-            pairs=tuple(Pair(_stand_from(one), _stand_from(two)) for one, two in row.pairs),
-            differences=tuple(Difference(**one) for one in row.differences),
-            problem=row.problem,
-        )
         on_record = tuple(said.get(row.id, ()))
         numbered = tuple(cases.get(row.message_id, ()))
-        yield ShadowReading(row.id, read, row.read_at, row.mail, on_record, numbered)
+        yield ShadowReading(row.id, read_from(row), row.read_at, row.mail, on_record, numbered)
 
 
 def _verdicts(connection: Connection, ids: Sequence[int]) -> dict[int, list[ShadowVerdict]]:
@@ -391,20 +299,3 @@ def _cases(connection: Connection, numbers: Sequence[int]) -> dict[int, list[int
         ):
             found[message_id].append(case_id)
     return found
-
-
-def _check(found: ShadowReading, sides: Mapping[tuple[str, int], Right]) -> None:
-    known = {(one.field, one.ask) for one in found.read.differences}
-    if not sides or not set(sides) <= known or not set(sides.values()) <= set(RIGHTS):
-        raise RefusedError("say of a field in which the two differ which of them is right")
-
-
-def _is_said(found: ShadowReading, said: ShadowVerdict) -> bool:
-    latest = next(
-        (v for v in reversed(found.verdicts) if (v.field, v.ask) == (said.field, said.ask)), None
-    )
-    return latest is not None and (latest.side, latest.by, latest.words) == (
-        said.side,
-        said.by,
-        said.words,
-    )

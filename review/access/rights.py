@@ -16,6 +16,7 @@ from store.accounts import ROLES, Role
 
 Right = Literal[
     "enter",  # for everybody, signed in or not: the door and what it is painted with
+    "ring",  # for no person: a machine that signs each of its requests, on a service of its own
     "be_here",  # for everybody who is signed in: help, signing out
     "see_cases",  # queues, search, cases with the words of people, attachments
     "see_presence",  # who is at which case; no words of a case
@@ -26,6 +27,9 @@ Right = Literal[
     "see_health",
     "see_pseudonymised",  # rows without names, addresses and free text
     "export_pseudonymised",
+    "export_text",  # the same with redacted words of people, for a reason on record
+    "see_shadow",  # where a candidate model reads otherwise; words only for who sees cases
+    "judge_shadow",  # say which of the two is right: on the audit trail
     "read_access_log",
     "manage_users",
 ]
@@ -35,15 +39,17 @@ RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 _STAFF: Final[frozenset[Right]] = frozenset(
     ("see_cases", "see_presence", "act", "see_quarantine", "retry_quarantine", "see_health")
 )
-_DATA: Final[frozenset[Right]] = frozenset(("see_pseudonymised", "export_pseudonymised"))
+_DATA: Final[frozenset[Right]] = frozenset(
+    ("see_pseudonymised", "export_pseudonymised", "see_shadow")
+)
 _EVERYBODY: Final[frozenset[Right]] = frozenset(("enter", "be_here"))
 
 #: Why each role has no more than this is in docs/decisions.md.
 MAY: Final[Mapping[Role, frozenset[Right]]] = MappingProxyType(
     {
         "staff": _EVERYBODY | _STAFF,
-        "lead": _EVERYBODY | _STAFF | _DATA | {"see_overview", "read_access_log"},
-        "data": _EVERYBODY | _DATA,
+        "lead": _EVERYBODY | _STAFF | _DATA | {"see_overview", "read_access_log", "judge_shadow"},
+        "data": _EVERYBODY | _DATA | {"export_text"},
         "admin": _EVERYBODY | {"manage_users", "see_health", "see_quarantine", "retry_quarantine"},
     }
 )
@@ -83,6 +89,7 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "provider": needs("enter"),
         "answer": needs("enter"),
         "invitation": needs("enter"),
+        "livechat_hook": needs("ring", by_itself=True),  # review/hooks.py; never on the page
         "sign_out": needs("be_here"),
         "password": needs("be_here"),
         "users": needs("manage_users"),
@@ -119,5 +126,8 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "figures_csv": needs("see_overview", records="export"),
         "second_looks": needs("see_overview", records="list"),
         "second_look": needs("see_overview"),  # each look is on the audit trail
+        "shadows": needs("see_shadow", records="list"),
+        "shadow_csv": needs("see_shadow", records="export"),
+        "shadow_verdict": needs("judge_shadow", records="list"),  # a refusal shows the list
     }
 )

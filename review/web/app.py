@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from review.access.rights import MAY
 from review.desk import Desk
-from review.web import bulk, cases, deeds, overview, presence, queues, upkeep
+from review.web import bulk, cases, deeds, overview, presence, queues, shadows, upkeep
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -79,6 +79,9 @@ def _routes() -> list[Route | Mount]:
         Route("/overview/{table}.csv", overview.figures_csv, name="figures_csv"),
         Route("/second-looks", overview.second_looks, name="second_looks"),
         Route("/second-looks", overview.second_look, methods=["POST"], name="second_look"),
+        Route("/shadow", shadows.shadows, name="shadows"),
+        Route("/shadow", shadows.judged, methods=["POST"], name="shadow_verdict"),
+        Route("/shadow/{table}.csv", shadows.shadow_csv, name="shadow_csv"),
         Route("/keys", upkeep.keys, name="keys"),
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]

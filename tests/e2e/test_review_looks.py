@@ -15,7 +15,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from services.browser import barriers
 from services.staffed_page import Staffed
+from shadow_samples import lay_shadows
 
+from models.registry import promoted
 from review.access.door import offer_link
 from store import CaseRow
 
@@ -132,6 +134,12 @@ def _invited(staffed: Staffed, page: Page) -> None:
     expect(page.get_by_label("New password")).to_be_visible()
 
 
+def _shadows(staffed: Staffed, page: Page) -> None:
+    lay_shadows(staffed.store, staffed.door.clock(), promoted())
+    page.goto("/shadow")
+    expect(page.get_by_role("button", name="Put on record").first).to_be_visible()
+
+
 #: Pages that somebody comes to by doing something.
 STEPS: dict[str, Callable[[Staffed, Page], None]] = {
     "approved": _approved,
@@ -144,6 +152,7 @@ STEPS: dict[str, Callable[[Staffed, Page], None]] = {
     "bulk": _previewed,
     "users": _users,
     "invited": _invited,
+    "shadow": _shadows,
 }
 
 
