@@ -18,7 +18,9 @@ import typer
 from ingest.sources import Source, SourceError, SourceSpecError
 from ingest.workers import NoWorkersError
 from models.commands import models_app
+from review.alerts import alerts
 from review.attachments import attachment
+from review.calls import Calls
 from review.case_commands import case_app, show
 from review.desk import (
     LONDON,
@@ -36,9 +38,11 @@ from review.desk import (
     store_of,
 )
 from review.export_commands import export_app
+from review.hooks import livechat_app
 from review.metrics import metrics
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
+from review.retriage import retriage
 from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
 from review.shadowing import shadow
@@ -70,6 +74,7 @@ app.add_typer(registry_app, name="registry")
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(export_app, name="export")
 app.add_typer(users_app, name="users")
+app.add_typer(livechat_app, name="livechat")
 app.add_typer(audit_app, name="audit")
 app.add_typer(database_app, name="database")
 models_app.command()(shadow)
@@ -82,6 +87,8 @@ app.command("sign-in")(sign_in)
 app.command()(health)
 app.command()(check)
 app.command()(metrics)
+app.command()(alerts)
+app.command()(retriage)
 app.command()(backup)
 app.command()(restore)
 
@@ -146,6 +153,7 @@ def run(
     settings = desk.settings(start=start)
     specs = mailboxes(settings, source)
     with store_of(settings, scratch=dry_run) as store, counting("messages") as progress:
+        calls = Calls(store, settings.access_to)
         reports = desk.engine.run(
             settings,
             specs,
@@ -155,7 +163,10 @@ def run(
             dry_run=dry_run,
             start=None if start or not _somebody_watches() else _ask_start,
             progress=progress,
+            access=calls.access,
         )
+        if not dry_run and limit is None:
+            calls.answered(reports)
         if not dry_run:
             deliver_after_a_run(settings, store)
     if as_json:

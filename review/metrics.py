@@ -38,6 +38,7 @@ _MOMENTS = {
     "oldest_quarantined_at": ("oldest_quarantined", "When the oldest in quarantine was set aside"),
     "last_backup_at": ("last_backup", "When the last backup was made, where a folder is set"),
 }
+_SIGN_INS = ("sign_in_ends", "When what lets us into a mailbox ends, by its place in the settings")
 _COUNTS = {
     "messages": ("messages", "Messages stored"),
     "quarantined": ("quarantined", "Messages that could not be read"),
@@ -141,8 +142,8 @@ def _figures(report: Mapping[str, Any]) -> Iterator[Metric]:
         for one in report["sign_ins"]
         if one["ends_on"]
     }
-    said = "When what lets us into a mailbox ends, by its place in the settings"
-    yield _gauge("sign_in_ends_timestamp_seconds", said, ends, "source")
+    name, said = _SIGN_INS
+    yield _gauge(f"{name}_timestamp_seconds", said, ends, "source")
     if report["last_run"]:
         yield from _run(report["last_run"])
     yield _gauge("model", "The model in use", {report["model"]: 1}, "version")

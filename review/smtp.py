@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.headerregistry import Address
+from email.message import EmailMessage
 from functools import partial
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -85,12 +86,7 @@ class Post:
             message = letter(row, self._sender)
         except LetterError as error:
             return Refused(str(error))
-        to = message["To"].addresses[0].addr_spec
-        try:
-            with _line(self._server) as line:
-                fate = _transaction(line, self._sender.addr_spec, to, message.as_bytes(), note)
-        except _FAILURES as error:
-            return _failed(error)
+        fate = send(self._server, message, note)
         return self._looked_for(row) if isinstance(fate, Perhaps) else fate
 
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:
@@ -114,6 +110,18 @@ class Post:
                 if self._has_sent(row.message_id):
                     return Arrived("found among the sent mail")
         return Perhaps(_NO_ANSWER)
+
+
+def send(
+    server: Server, message: EmailMessage, note: Callable[[str], None] = lambda _: None
+) -> Fate:
+    """Hand *message* over, from its one sender to its one reader; *note* is told just before."""
+    sender, to = (message[name].addresses[0].addr_spec for name in ("From", "To"))
+    try:
+        with _line(server) as line:
+            return _transaction(line, sender, to, message.as_bytes(), note)
+    except _FAILURES as error:
+        return _failed(error)
 
 
 _FAILURES = (smtplib.SMTPException, SourceError, OSError, ValueError)

@@ -105,18 +105,21 @@ class Webhooks:
 
     def carry(self, rows: Sequence[OutboxRow], note: Callable[[str], None]) -> Fate:  # noqa: ARG002 - for channels with a point of no return
         [row] = rows
-        body = _compact(envelope(row))
-        headers = signed_headers(self._endpoint, webhook_id(row.key), body, datetime.now(UTC))
-        answer = _within(
-            self._endpoint.timeout_s, lambda: _post(self._endpoint, body.encode(), headers)
-        )
-        return answer or NotNow("no answer in time", pauses=True)
+        return post(self._endpoint, row.key, envelope(row))
 
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:  # noqa: ARG002 - the receiver knows its id
         return NotNow("interrupted", at_once=True)
 
     def check(self) -> None:
         """Nothing: a receiver can be tried only by a message, and its secrets were looked at."""
+
+
+def post(endpoint: Endpoint, key: str, message: Mapping[str, object]) -> Fate:
+    """Send *message*, signed as of now; *key* is what its receiver knows it again by."""
+    body = _compact(message)
+    headers = signed_headers(endpoint, webhook_id(key), body, datetime.now(UTC))
+    answer = _within(endpoint.timeout_s, lambda: _post(endpoint, body.encode(), headers))
+    return answer or NotNow("no answer in time", pauses=True)
 
 
 def _compact(value: object) -> str:

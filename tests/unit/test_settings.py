@@ -15,6 +15,7 @@ from settings import (
     WatchSettings,
     read_settings,
 )
+from settings.upkeep import AlertSettings, BackupSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -171,6 +172,8 @@ def test_a_slip_in_an_edited_template_is_found_at_the_start(tmp_path: Path) -> N
         OutboxSettings,
         MailSettings,
         SignInSettings,
+        AlertSettings,
+        BackupSettings,
     ],
 )
 def test_every_setting_is_documented(model: type) -> None:
