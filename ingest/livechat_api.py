@@ -25,7 +25,7 @@ from ingest.sources import (
     Loss,
     SourceError,
 )
-from triage.records import Cursor, MessageKey
+from triage.records import Cursor, MessageKey, RawMessage
 
 _PER_PAGE: Final = 150  # the most that a page may hold
 _LOOK_BACK_S: Final = 600
@@ -34,6 +34,7 @@ _SEARCH_BACK_S: Final = 86_400
 _FAILURES_IN_A_ROW: Final = 3  # beyond these it is the service, not a conversation
 _BEFORE_ALL: Final = datetime.fromtimestamp(0, UTC)
 _WHOLE: Final = 0  # the number of a loss that is of a conversation and not of one part
+_TOLD: Final = 0  # when a conversation changed that we were told of and did not find
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,6 +51,7 @@ class ConversationApi:
     def __init__(self, base: str, access: Access) -> None:
         self.name = f"livechat+{base}"
         self._line = Line(base, access)
+        self._called = access.called
         self._identity_off = False
         self._begun: Cursor | None = None  # what `latest` gave
 
@@ -156,6 +158,8 @@ class ConversationApi:
             row = 0
             if not failures:  # one that failed is tried again, and with it what comes after
                 mark = max(mark, changed.updated_at)
+            if changed.updated_at == _TOLD:  # what is not there was perhaps never of this workspace
+                pieces = [piece for piece in pieces if isinstance(piece, RawMessage)]
             since = told.since or _BEFORE_ALL
             new = unknown(pieces, known)
             yield [p for p in new if isinstance(p, Loss) or p.received_at > since], mark
@@ -187,7 +191,8 @@ class ConversationApi:
             after = _following(page)
         if after is not None:
             raise SourceError(f"{self.name}: its pages go round in a circle")
-        return sorted(_Changed(at, number) for number, at in found.items())
+        told = {str(number): _TOLD for number in self._called()}
+        return sorted(_Changed(at, number) for number, at in (told | found).items())
 
     def _page(self, since: int, after: str | None, per_page: int) -> Mapping[str, Any]:
         pages: dict[str, Any] = {"per_page": per_page}

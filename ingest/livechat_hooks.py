@@ -1,11 +1,11 @@
-"""Webhooks of a live chat: whether one is genuine, and which messages it tells of.
+"""Webhooks of a live chat: whether one is genuine, and which conversation it tells of.
 
-A webhook rings, and what it tells of is fetched from the API (``ConversationApi.fetch``): there is
-one way in which words come in, and a webhook that is lost costs time and no message, for the next
-run finds the same. Its body is not stored.
+A webhook rings, and the conversation is retrieved from the API: there is one way in which words
+come in, and a webhook that is lost costs time and no message, for the next run finds the same. Its
+body is not stored.
 
 Source: Intercom's "Signed notifications": ``X-Hub-Signature: sha1=`` and the HMAC-SHA1 of the body
-under the app's client secret, in hexadecimal.
+under the app's client secret, in hexadecimal; and its webhook topics.
 """
 
 from __future__ import annotations
@@ -17,14 +17,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ingest import livechat
-from ingest.sources import Known
-from triage.records import MessageKey
 
-MAX_BYTES: Final = 5 * 1024 * 1024  # of a body; who receives it refuses more unread
+#: Of a body: conversations of 500 parts. Who receives it refuses more unread.
+MAX_BYTES: Final = 5 * 1024 * 1024
+#: The topics upon which a conversation holds words of somebody outside that we have not read. All
+#: others, such as what the team says, assigns or closes, are taken and change nothing.
+TOPICS: Final = frozenset({"conversation.user.created", "conversation.user.replied"})
+_SIGNATURE: Final = re.compile(r"sha1=([0-9a-f]{40})", re.ASCII)
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
-class ForgedWebhookError(Exception):
-    """The signature is not that of any of our secrets: nothing in it is to be believed."""
+class GarbledWebhookError(Exception):
+    """What was signed is none of the notifications that are described."""
+
+
+def may_be_signed(signature: str) -> bool:
+    """Whether *signature* has the form of one; before anything else is read."""
+    return _SIGNATURE.fullmatch(signature) is not None
 
 
 def is_genuine(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
@@ -32,36 +41,31 @@ def is_genuine(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
 
     Several secrets are for changing them. Takes the same time wherever the signature differs.
     """
-    stated = re.fullmatch(r"sha1=([0-9a-f]{40})", signature)
+    stated = _SIGNATURE.fullmatch(signature)
     if stated is None:
         return False
     made = [hmac.new(secret.encode(), body, hashlib.sha1).hexdigest() for secret in secrets]
     return any([hmac.compare_digest(one, stated[1]) for one in made])  # noqa: C419 - asks all
 
 
-def told_of(
-    body: bytes, signature: str, secrets: Sequence[str], *, source: str, known: Known
-) -> tuple[MessageKey, ...]:
-    """The messages that a webhook tells of and the caller's memory does not hold.
+def told_of(body: bytes) -> int | None:
+    """The conversation that a genuine webhook asks us to look at, None for one that does not.
 
-    *source* is the ``name`` of the workspace's source, whose ``fetch`` gives the messages. Nothing
-    for a repetition, for what the team wrote, and for whatever is about no conversation. Intercom
-    repeats what is not answered within seconds: answer first, then fetch.
+    The same for every repetition of it; asking again for what is known does no harm.
 
     Raises:
-        ForgedWebhookError: The signature is wrong, or there is no secret to check it with.
+        GarbledWebhookError: It is no notification.
 
     """
-    if not is_genuine(body, signature, secrets):
-        raise ForgedWebhookError("the signature of a live-chat webhook is wrong")
     try:
         value = livechat.loads(body)
     except ValueError:
-        return ()
-    data = value.get("data") if isinstance(value, Mapping) else None
+        raise GarbledWebhookError("no JSON") from None
+    if not isinstance(value, Mapping) or not isinstance(value.get("topic"), str):
+        raise GarbledWebhookError("no notification")
+    if value["topic"] not in TOPICS:
+        return None
+    data = value.get("data")
     item = data.get("item") if isinstance(data, Mapping) else None
-    if not isinstance(item, Mapping) or item.get("type") != "conversation":
-        return ()
-    told = [raw.key for raw in livechat.messages_in(item, source) if raw.key.uidvalidity]
-    stored = known(told)
-    return tuple(key for key in dict.fromkeys(told) if key not in stored)
+    number = str(item.get("id")) if isinstance(item, Mapping) else ""
+    return int(number) if _NUMBER.fullmatch(number) else None

@@ -98,6 +98,8 @@ class Access:
     backoff_s: float = 1.0  # before a broken line is first taken up again; doubles each time
     tokens: AccessTokens | None = field(default=None, repr=False)  # instead of the password
     before_login: Callable[[], None] = field(default=_at_once, repr=False)  # may raise SourceError
+    #: Conversations to retrieve besides those that a live chat's search shows.
+    called: Callable[[], Iterable[int]] = field(default=tuple, repr=False)
 
 
 class Source(Protocol):

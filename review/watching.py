@@ -23,6 +23,7 @@ import typer
 
 from ingest.pace import Pace
 from ingest.sources import Access, SourceError, open_source, parse_imap_address
+from review.calls import Calls, Hearing
 from review.delivery import Courier
 from review.desk import Desk, mailboxes, store_of
 from settings import Settings, SettingsError, SourceSettings
@@ -100,6 +101,7 @@ def watch(
         desk.engine.workers(settings) as workers,
         _listening(settings, turns, wake),
         _delivering(settings, store),
+        _hearing(settings, store, turns, wake),
     ):
         left = rounds
         while not signals.stopped and left != 0:
@@ -134,6 +136,7 @@ def _look(
 
     turns = {turn.spec: turn for turn in due}
     now = datetime.now(UTC)
+    calls = Calls(store, lambda spec: _access(settings, turns[spec]))
     try:
         reports = desk.engine.run(
             settings,
@@ -141,9 +144,11 @@ def _look(
             store,
             now,
             workers=workers,
-            access=lambda spec: _access(settings, turns[spec]),
+            access=calls.access,
             stopped=stopped,
         )
+        if not stopped():
+            calls.answered(reports)
     except (StoreError, SourceError) as error:
         typer.echo(f"fit-triage: {error}", err=True)
         for turn in due:
@@ -185,6 +190,29 @@ def _delivering(settings: Settings, store: Store) -> Iterator[None]:
     finally:
         courier.stop()
         courier.join(_FAREWELL_S)
+
+
+@contextmanager
+def _hearing(
+    settings: Settings, store: Store, turns: Sequence[Turn], wake: SimpleQueue[Turn | None]
+) -> Iterator[None]:
+    """Look at the live chat as soon as one of its webhooks has come, where they are set up."""
+    chats = [turn for turn in turns if turn.spec.url.startswith("livechat+")]
+    if not chats or not settings.livechat.secrets():
+        yield
+        return
+
+    def wake_all() -> None:
+        for turn in chats:
+            wake.put(turn)
+
+    hearing = Hearing(store, wake_all)
+    hearing.start()
+    try:
+        yield
+    finally:
+        hearing.stop()
+        hearing.join(_FAREWELL_S)
 
 
 @contextmanager

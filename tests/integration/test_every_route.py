@@ -6,6 +6,8 @@ or a line without its route, fails here.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,12 +23,14 @@ from review.access.door import Door, form_token, hashed, new_secret
 from review.access.guard import REFUSALS
 from review.access.rights import MAY, ROLES, TABLE
 from review.desk import Desk
+from review.hooks import hooks_app
 from review.serving import review_page
 from settings import Settings
 from store import Store, Tally, open_store
 from store.accounts import Role, Session
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+SECRET = "client-secret"
 CASE, MESSAGE = 7, 8
 #: What stands for the parts of an address; any other word is "x".
 PARTS = {"case": str(CASE), "message": str(MESSAGE), "action": "dismiss", "change": "role"}
@@ -139,9 +143,56 @@ def recorded(asked: Asked, role: Role, kind: str | None) -> list[tuple[Any, ...]
 
 def test_every_route_has_its_line_and_every_line_its_route(page: Page) -> None:
     names = [route.name for route in page.app.routes]
+    machines = [route.name for route in signed_service(page.store).routes]
 
-    assert set(names) == set(TABLE)
-    assert len(names) == len(set(names))
+    assert set(names) | set(machines) == set(TABLE)
+    assert len([*names, *machines]) == len({*names, *machines})
+
+
+def signed_service(store: Store) -> Starlette:
+    """What machines alone may ask, each request signed."""
+    return hooks_app(store, lambda: [SECRET], lambda: NOW)
+
+
+def test_what_only_a_signed_machine_may_ask_is_on_no_page_and_for_no_role(page: Page) -> None:
+    alone = {name for name, entry in TABLE.items() if entry.right == "ring"}
+
+    assert alone == {route.name for route in signed_service(page.store).routes}
+    assert not [role for role in ROLES if "ring" in MAY[role]]
+    for route in signed_service(page.store).routes:
+        path = str(page.app.url_path_for("sign_in")).replace("/sign-in", route.path)
+        for role in ROLES:
+            asked = Asked(route.name, "POST", path, frozenset())
+            assert is_refused(page.ask(asked, page.secret(role)), 404)
+
+
+@pytest.mark.parametrize("role", ["", *ROLES])
+def test_no_session_and_no_token_stand_in_for_a_machines_signature(page: Page, role: Role) -> None:
+    client = TestClient(signed_service(page.store), raise_server_exceptions=False)
+    secret = page.secret(role) if role else ""
+    body = b'{"topic": "conversation.user.replied", "data": {"item": {"id": "501"}}}'
+    right = hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()
+    wrong = hmac.new(b"another", body, hashlib.sha1).hexdigest()
+    before = dict(page.store.chat_calls.waiting())
+
+    for route in signed_service(page.store).routes:
+        client.cookies.set(page.door.cookie, secret)
+        form = {"csrf": form_token(secret)}
+        answers = [
+            client.post(route.path, data=form),
+            client.post(route.path, data=form, headers={"X-CSRF-Token": form_token(secret)}),
+            client.post(route.path, content=body),
+            client.post(route.path, content=body, headers={"X-Hub-Signature": f"sha1={wrong}"}),
+            client.post(
+                route.path, content=body + b" ", headers={"X-Hub-Signature": f"sha1={right}"}
+            ),
+            client.post(route.path, content=body, headers={"X-Hub-Signature": right}),
+        ]
+
+        assert [answer.status_code for answer in answers] == [401] * len(answers)
+        assert client.get(route.path).status_code == 405
+        assert not any(answer.headers.get("set-cookie") for answer in answers)
+    assert page.store.chat_calls.waiting() == before
 
 
 def test_whatever_shows_the_words_of_people_is_recorded() -> None:

@@ -1,8 +1,5 @@
 """Live chat as a second source: against a server that answers as the API's description has it."""
 
-import hashlib
-import hmac
-import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +18,6 @@ from services.intercom import (
 )
 
 import pipeline
-from ingest.livechat_hooks import ForgedWebhookError, told_of
 from ingest.parsing import ParseOptions, parse
 from ingest.sources import Access, LoginRefusedError, SourceError, open_source
 from settings import LivechatSettings, Settings, SourceSettings
@@ -259,63 +255,6 @@ def test_nobody_is_believed_where_settings_or_workspace_do_not_verify_identities
 
     assert not parse(raw).authentication.passed
     assert not parse(doubted, BELIEVED).authentication.passed
-
-
-# --- webhooks -------------------------------------------------------------------------------------
-
-SECRETS = ("old-client-secret", "client-secret")
-
-
-def a_webhook(conversation, secret: str = "client-secret") -> tuple[bytes, str]:
-    told = {
-        "type": "notification_event", "app_id": "abc", "id": "notif_1", "delivery_attempts": 1,
-        "topic": "conversation.user.replied",
-        "data": {"type": "notification_event_data", "item": conversation},
-    }  # fmt: skip
-    body = json.dumps(told).encode()
-    return body, "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
-
-
-def test_a_webhook_brings_its_message_once_however_often_it_is_repeated(chat) -> None:
-    conversation = a_conversation("501", ASK, a_part("3", "<p>Any news?</p>", at=MORNING + 90))
-    chat.put(conversation)
-    body, signature = a_webhook(conversation)
-    with open_source(chat.url, ACCESS) as source:
-        keys = told_of(body, signature, SECRETS, source=source.name, known=nothing_known)
-        fetched = list(source.fetch(keys))
-        seen = {raw.key for raw in fetched}
-
-    assert [parse(raw).new_text[:8] for raw in fetched] == ["Please c", "Any news"]
-    assert seen == {raw.key for batch in read(chat) for raw in batch.messages}
-    assert told_of(
-        body, signature, SECRETS, source=source.name, known=lambda k: seen & set(k)
-    ) == ()  # fmt: skip
-
-
-@pytest.mark.parametrize("signature", ["", "sha1=", "sha1=" + "0" * 40, "sha256=" + "0" * 64])
-def test_a_forged_webhook_is_refused(signature) -> None:
-    body, _ = a_webhook(a_conversation("501", ASK))
-
-    with pytest.raises(ForgedWebhookError):
-        told_of(body, signature, SECRETS, source="livechat+https://x", known=nothing_known)
-
-
-def test_a_webhook_changed_on_its_way_is_refused_and_one_without_our_secrets_too() -> None:
-    body, signature = a_webhook(a_conversation("501", ASK))
-
-    with pytest.raises(ForgedWebhookError):
-        told_of(body + b" ", signature, SECRETS, source="s", known=nothing_known)
-    with pytest.raises(ForgedWebhookError):
-        told_of(body, signature, (), source="s", known=nothing_known)
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b'{"topic": "ping", "data": {"item": {"type": "ping"}}}']
-)
-def test_a_genuine_webhook_about_no_conversation_tells_of_nothing(body) -> None:
-    signature = "sha1=" + hmac.new(b"client-secret", body, hashlib.sha1).hexdigest()
-
-    assert told_of(body, signature, SECRETS, source="s", known=nothing_known) == ()
 
 
 # --- whole runs -----------------------------------------------------------------------------------
