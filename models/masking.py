@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from triage.redaction import Vocabulary
 
 _DIGITS: Final = 6
 _PLACES: Final = (
@@ -97,3 +100,17 @@ def common_words() -> frozenset[str]:
     corpus = load_corpus()
     texts = [e.email.new_text for e in corpus.examples] + [s.text for s in corpus.sentences]
     return frozenset(known_words(texts))
+
+
+def vocabulary(registered: Iterable[str] = (), *, without: str = "") -> Vocabulary:
+    """What redaction knows of words; *registered* are names, *without* a corpus file left out."""
+    from models.corpus import load_corpus
+    from models.features import known_words
+    from models.views import load_language
+    from triage.redaction import Vocabulary
+
+    language, corpus = load_language(), load_corpus()
+    texts = [e.email.new_text for e in corpus.examples if e.file != without]
+    everyday = known_words([*texts, *(s.text for s in corpus.sentences)])
+    names = language.patterns["given_names"]
+    return Vocabulary.of(language.names, names, everyday=everyday, registered=registered)

@@ -7,7 +7,7 @@ pseudonym; numbers fit into memory where rows would not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from store.values import request_from
 from triage.records import Request
 from triage.verdicts import Correction
 
-_T = TypeVar("_T")
+_Row = TypeVar("_Row")
 #: Rows read and written at once.
 _PAGE: Final = 500
 _WHEN: Final[Mapping[What, tuple[Column[int], Column[datetime]]]] = {
@@ -94,52 +94,16 @@ class Exported:
 
     def cases(self, numbers: Sequence[int]) -> Iterator[CaseRow]:
         """In the order of *numbers*; what was erased meanwhile is left out. So are the others."""
-        for page, connection in self._pages(numbers):
-            found = case_rows(connection, cases_query(cases.c.id.in_(page)))
-            yield from _in_order(page, {row.case_id: row for row in found})
+        return self._paged(numbers, _cases)
 
     def messages(self, numbers: Sequence[int]) -> Iterator[ReadMessage]:
-        for page, connection in self._pages(numbers):
-            of_cases = _cases_of(connection, page)
-            known = _known_of(connection, {one for some in of_cases.values() for one in some})
-            rows = connection.execute(select(messages).where(messages.c.id.in_(page)))
-            found = {}
-            for row in rows:
-                own = tuple(of_cases.get(row.id, ()))
-                names = dict.fromkeys(name for one in own for name in known[one][0])
-                ids = dict.fromkeys(value for one in own for value in known[one][1])
-                found[row.id] = ReadMessage(stored_message(row), own, tuple(names), tuple(ids))
-            yield from _in_order(page, found)
+        return self._paged(numbers, _messages)
 
     def predictions(self, numbers: Sequence[int]) -> Iterator[Prediction]:
-        for page, connection in self._pages(numbers):
-            found = {
-                row.id: Prediction(
-                    row.id, row.case_id, row.message_id, row.decided_at, row.reader_version,
-                    request_from(row.request),
-                )
-                for row in connection.execute(select(decisions).where(decisions.c.id.in_(page)))
-            }  # fmt: skip
-            yield from _in_order(page, found)
+        return self._paged(numbers, _predictions)
 
     def verdicts(self, numbers: Sequence[int]) -> Iterator[Judged]:
-        for page, connection in self._pages(numbers):
-            corrected: defaultdict[int, list[Correction]] = defaultdict(list)
-            query = select(corrections).where(corrections.c.verdict_id.in_(page))
-            for row in connection.execute(query.order_by(corrections.c.field)):
-                item = Correction(row.field, row.before["value"], row.after["value"])
-                corrected[row.verdict_id].append(item)
-            read_by = reader_under(verdicts.c.case_id, verdicts.c.decision_id)
-            told = select(verdicts, read_by.label("reader_version")).where(verdicts.c.id.in_(page))
-            found = {
-                row.id: Judged(
-                    row.id, row.case_id, row.action, row.by, row.at, row.reason,
-                    tuple(row.overrides), tuple(corrected[row.id]), row.reader_version,
-                    is_undone=row.undone_at is not None,
-                )
-                for row in connection.execute(told)
-            }  # fmt: skip
-            yield from _in_order(page, found)
+        return self._paged(numbers, _verdicts)
 
     def registered_names(self) -> frozenset[str]:
         """Every name that the booking registry knows, of therapists and of clients."""
@@ -150,14 +114,60 @@ class Exported:
                 found.update(connection.scalars(select(column).distinct()))
         return frozenset(found)
 
-    def _pages(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], Connection]]:
+    def _paged(
+        self,
+        numbers: Sequence[int],
+        read: Callable[[Connection, Sequence[int]], Mapping[int, _Row]],
+    ) -> Iterator[_Row]:
         for start in range(0, len(numbers), _PAGE):
+            page = numbers[start : start + _PAGE]
             with self._database.reading() as connection:
-                yield numbers[start : start + _PAGE], connection
+                found = read(connection, page)
+            yield from (found[number] for number in page if number in found)
 
 
-def _in_order(numbers: Sequence[int], found: Mapping[int, _T]) -> Iterator[_T]:
-    return (found[number] for number in numbers if number in found)
+def _cases(connection: Connection, page: Sequence[int]) -> dict[int, CaseRow]:
+    found = case_rows(connection, cases_query(cases.c.id.in_(page)))
+    return {row.case_id: row for row in found}
+
+
+def _messages(connection: Connection, page: Sequence[int]) -> dict[int, ReadMessage]:
+    of_cases = _cases_of(connection, page)
+    known = _known_of(connection, {one for some in of_cases.values() for one in some})
+    found = {}
+    for row in connection.execute(select(messages).where(messages.c.id.in_(page))):
+        own = tuple(of_cases.get(row.id, ()))
+        names = dict.fromkeys(name for one in own for name in known[one][0])
+        ids = dict.fromkeys(value for one in own for value in known[one][1])
+        found[row.id] = ReadMessage(stored_message(row), own, tuple(names), tuple(ids))
+    return found
+
+
+def _predictions(connection: Connection, page: Sequence[int]) -> dict[int, Prediction]:
+    return {
+        row.id: Prediction(
+            row.id, row.case_id, row.message_id, row.decided_at, row.reader_version,
+            request_from(row.request),
+        )
+        for row in connection.execute(select(decisions).where(decisions.c.id.in_(page)))
+    }  # fmt: skip
+
+
+def _verdicts(connection: Connection, page: Sequence[int]) -> dict[int, Judged]:
+    corrected: defaultdict[int, list[Correction]] = defaultdict(list)
+    query = select(corrections).where(corrections.c.verdict_id.in_(page))
+    for row in connection.execute(query.order_by(corrections.c.field)):
+        item = Correction(row.field, row.before["value"], row.after["value"])
+        corrected[row.verdict_id].append(item)
+    read_by = reader_under(verdicts.c.case_id, verdicts.c.decision_id)
+    told = select(verdicts, read_by.label("reader_version")).where(verdicts.c.id.in_(page))
+    return {
+        row.id: Judged(
+            row.id, row.case_id, row.action, row.by, row.at, row.reason, tuple(row.overrides),
+            tuple(corrected[row.id]), row.reader_version, is_undone=row.undone_at is not None,
+        )
+        for row in connection.execute(told)
+    }  # fmt: skip
 
 
 def _cases_of(connection: Connection, numbers: Sequence[int]) -> dict[int, list[int]]:

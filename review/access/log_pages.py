@@ -20,12 +20,11 @@ from review.access.door import Door
 from review.web.office import render
 from review.web.words import LONDON
 from store.access_log import LOOKED, Access
+from triage.spreadsheets import formula_safe
 
 _SHOWN: Final = 100
 #: Rows whose seals are checked whenever the page is looked at; all of them when asked to.
 _CHECKED: Final = 5_000
-#: What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection").
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +120,9 @@ def _cells(row: Access) -> tuple[object, ...]:
 
 def _line(*cells: object) -> str:
     written = io.StringIO()
-    csv.writer(written).writerow(["" if cell is None else _harmless(str(cell)) for cell in cells])
+    told = ("" if cell is None else formula_safe(str(cell)) for cell in cells)
+    csv.writer(written).writerow(told)
     return written.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """No spreadsheet calculates what somebody gave as their name."""
-    return f"'{cell}" if cell.lstrip(" \n").startswith(_FORMULA) or cell[:1] in _FORMULA else cell
 
 
 def _asked(form: FormData) -> _Asked:

@@ -7,13 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from review.web import words
-
-#: What a spreadsheet takes for the beginning of a formula
-#: (https://owasp.org/www-community/attacks/CSV_Injection).
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+from triage.spreadsheets import formula_safe
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ def csv_of(table: Table) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([_safe(name) for name in table.head])
+    writer.writerow([formula_safe(name) for name in table.head])
     writer.writerows(_values(row) for row in table.rows)
     return "\ufeff" + out.getvalue()
 
@@ -99,8 +95,4 @@ def csv_of(table: Table) -> str:
 def _values(row: Sequence[Cell]) -> Iterable[str | float]:
     for cell in row:
         value = cell.shown if cell.plain is None else cell.plain
-        yield _safe(value) if isinstance(value, str) else value
-
-
-def _safe(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value
+        yield formula_safe(value) if isinstance(value, str) else value
