@@ -10,7 +10,7 @@ WORKERS ?= 3
 SIZE   ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench screenshots faults fuzz tune evaluate model clean hostile races crawl
+.PHONY: help setup demo test services lint check format bench screenshots faults powercut soak fuzz tune evaluate model clean hostile races crawl
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -69,6 +69,12 @@ fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 
 faults: $(BIN)/.dev services  ## Break everything that ingest rests on; SCALE=0.02 for a slice
 	PYTHONPATH=tests $(BIN)/python -m faults
+
+powercut: $(BIN)/.dev services  ## Cut the power of both databases 100 times and more; as root
+	ONLY=powercut PYTHONPATH=tests $(BIN)/python -m faults
+
+soak: $(BIN)/.dev services  ## MINUTES=60 of mail, decisions and faults; DATABASE=sqlite for the other
+	PYTHONPATH=tests $(BIN)/python -m soak
 
 hostile: $(BIN)/.dev services  ## Show hostile mail and MUTANTS=200 more in the browser: an hour or so
 	PYTHONPATH=tests $(BIN)/python -m hostile

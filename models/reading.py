@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from models.registry import RELEASED, ModelRefusedError, load, promoted
 from models.views import load_language, look
 from triage.labels import CODE_SETS, Kind
+from triage.matter import BY_RULES_ALONE
 from triage.records import Email, Finding, Request
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ __all__ = ["ModelRefusedError", "Reader", "load_reader", "rules_only"]
 
 #: Mail is scored so many messages at a time; more would only cost memory.
 _BATCH: Final = 200
-#: What the rules alone are worth: below every threshold, so that all goes to a person.
-_RULES_CONFIDENCE: Final = 0.1
 _ASKS_TO_STOP: Final = re.compile(
     r"\b(?:cancel|cancell?ed|cancellation|take (?:it|this|him|her|them) off|stand down)\b",
     re.IGNORECASE,
@@ -131,7 +130,7 @@ def _by_rules(view: View) -> list[Request]:
                 session_ids=group.session_ids,
                 client_ref=group.client_ref,
                 session_time=group.session_time,
-                confidence=_RULES_CONFIDENCE,
+                confidence=BY_RULES_ALONE,
                 findings=tuple(_doubtful(m.finding()) for m in held),
                 **(codes if kind != "other" else {}),
             )
@@ -140,5 +139,5 @@ def _by_rules(view: View) -> list[Request]:
 
 
 def _doubtful(finding: Finding) -> Finding:
-    confidence = min(finding.confidence, _RULES_CONFIDENCE)
+    confidence = min(finding.confidence, BY_RULES_ALONE)
     return Finding(finding.label, finding.value, finding.span, finding.source, confidence)

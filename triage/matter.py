@@ -15,6 +15,8 @@ from triage.records import CaseFacts, Email, Request, Session
 
 #: Kinds about one booked session, which can come too late.
 BOOKED: Final[frozenset[Kind]] = frozenset({"cancellation", "note_reason"})
+#: What a reading is worth that no model took part in: below every threshold.
+BY_RULES_ALONE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,10 @@ def of_no_concern(m: Matter) -> bool:
 
 def kind_is_uncertain(m: Matter) -> bool:
     return not kind_is_certain(m)
+
+
+def read_by_rules_alone(m: Matter) -> bool:
+    return not _said_by_person(m, "kind") and m.request.confidence <= BY_RULES_ALONE
 
 
 def sender_not_vouched_for(m: Matter) -> bool:

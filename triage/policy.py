@@ -80,6 +80,11 @@ RULES: Final[tuple[Rule, ...]] = (
         "perhaps not a fit matter", OTHER, ask.kind_is_uncertain, "check", ("low_confidence",),
         "It is not sure that this is no fit matter.", "general",
     ),
+    # Whatever rules alone have read, and be it that something is missing, may be read wrongly.
+    Rule(
+        "read by rules alone", FIT, ask.read_by_rules_alone, "check", ("low_confidence",),
+        "No model has read it: a person does.",
+    ),
     # Rule 9: the team is reached from the therapist's own address.
     Rule(
         "sender not vouched for", FIT, ask.sender_not_vouched_for, "check", ("sender_unverified",),

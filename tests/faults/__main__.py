@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from faults import commits, disks, kills, limits, lines, runs, scripts
+from faults import commits, disks, kills, limits, lines, model_files, powercut, runs, scripts
 from faults.bench import Bench, Row, running_bench
 
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
-FAMILIES = ("kills", "lines", "scripts", "runs", "disks", "limits", "commits")
+FAMILIES = (
+    "kills", "lines", "scripts", "runs", "powercut", "disks", "models", "limits", "commits",
+)  # fmt: skip
 
 
 def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
@@ -61,10 +63,21 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "no-sync": lambda: runs.failing_disks(some(60), "fdatasync", "EIO", "14"),
             "harmful": lambda: runs.harmful_mail(max(1, round(3 * scale))),
         },
+        "powercut": {
+            "power": lambda: powercut.cuts(some(500)),
+            "power-control": lambda: powercut.cuts_unsynced(some(20)),
+            "power-postgres": lambda: powercut.server_cuts(some(100)),
+            "power-postgres-control": lambda: powercut.server_cuts_unsynced(some(20)),
+        },
         "disks": {
-            "power": lambda: disks.power_cuts(some(500)),
             "full": lambda: disks.full(some(48)),
             "read-only": lambda: disks.turned_read_only(some(24)),
+        },
+        "models": {
+            "model-whole": lambda: model_files.whole(1),
+            "model-files": lambda: model_files.damaged(some(29)),
+            "model-bits": lambda: model_files.bits(some(40)),
+            "model-memory": lambda: model_files.no_room(some(6)),
         },
         "limits": {
             "memory": lambda: limits.out_of_memory(some(24)),

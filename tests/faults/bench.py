@@ -33,6 +33,7 @@ KINDS: tuple[Kind, ...] = ("sqlite", "postgres")
 TESTS = Path(__file__).parents[1]
 LONGEST_S = 35.0  # no run may take longer, whatever happens to it
 _ENOUGH = 20  # violations in a row of the report; more would not tell more
+MIGRATING = threading.Lock()  # Alembic cannot do it in two threads at once
 #: Planted in every mail; no log may show one (I8).
 CANARIES = ("Quillfeather", "she cries every evening", "canary-note-7731")
 
@@ -215,6 +216,7 @@ class Row:
     title: str
     matrix: str
     tries: Iterable[Try]
+    must_note: str = ""  # of a control: what it must have found at least once, or it proves nothing
     result: Trial = field(default_factory=Trial)
     trials: int = 0
     seconds: float = 0.0
@@ -252,6 +254,8 @@ class Bench:
         for done in [lane.thread.submit(_work, lane, waiting, row) for lane in self.lanes]:
             done.result()
         row.seconds = time.monotonic() - started
+        if row.must_note in row.result.noted and not row.result.noted[row.must_note]:
+            row.result.violations.append(f"the control proves nothing: no {row.must_note}")
         row.result.violations += told(self.log.read_text(errors="replace"), CANARIES)
         self.log.write_bytes(b"")
 

@@ -1,24 +1,18 @@
-"""Disks that lose their power, fill up or turn read-only: small ones of our own, for root alone.
-
-A power cut is modelled as the loss of everything not yet synced: an ext4 on a loop image that
-flushes by itself only every five minutes is copied while it is mounted, and the copy is read. Torn
-sectors and reordered writes are not modelled; that takes a device mapper.
-"""
+"""Disks that fill up or turn read-only: small ones of our own, for root alone."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from faults.bench import MAILS, Lane, Row, Trial, Try, recovered
-from faults.oracle import State, judged
+from faults.bench import Lane, Row, Trial, Try, recovered
+from faults.oracle import judged
 from faults.worker import Job
 
 IS_ROOT = os.geteuid() == 0
@@ -67,68 +61,6 @@ def after_power_cut(lane: Lane) -> Iterator[Path]:
     shutil.copyfile(lane.folder / "disk.img", copy)
     with mounted(lane, copy, "copy", "-o", "loop") as disk:
         yield disk
-
-
-# Power
-
-
-def power_cuts(count: int) -> Row:
-    points = [
-        (size, stage, number)
-        for size in (1, 2, 5)
-        for stage in ("committed", "flushing", "flushed", "kept", "deciding", "finishing")
-        for number in range(1, 1 + (1 if stage == "finishing" else -(-len(MAILS) // size)))
-    ]
-    calls = [(call, number) for call in ("pwrite64", "fdatasync") for number in range(1, 60, 3)]
-    stages: list[Try] = [
-        lambda lane, at=at, size=size: power_cut(lane, at, size) for size, *at in points
-    ]
-    tries = [
-        *stages,
-        *(lambda lane, c=call, n=n: power_cut(lane, (c, n), 2, in_call=True) for call, n in calls),
-    ]
-    chosen = list(itertools.islice(itertools.cycle(tries), count))
-    return Row("the power goes after a kill (SQLite)", "5", for_root(chosen))
-
-
-def power_cut(
-    lane: Lane, at: tuple[str, int] | list[object], size: int = 2, *, bug: str = "",
-    in_call: bool = False,
-) -> Trial:  # fmt: skip
-    """What the run called stored must be on the disk, whole; the next run goes on from there."""
-    trial = Trial()
-    told = lane.folder / "acknowledged"
-    told.write_text("0")
-    with image_disk(lane) as disk:
-        url = f"sqlite:///{disk}/mail.sqlite3"
-        job = lane.job(url, size=size, bug=bug, acknowledged=str(told))
-        if in_call:
-            call, number = at
-            ended = lane.run_struck(job, str(call), f"signal=SIGKILL:when={number}")
-        else:
-            ended = lane.run(Job(**{**asdict(job), "at": tuple(at)}))
-        trial.saw(ended)
-        with after_power_cut(lane) as copy:
-            url = f"sqlite:///{copy}/mail.sqlite3"
-            trial.violations += _whole(copy / "mail.sqlite3")
-            trial.violations += judged(url, lane.mails, complete=False)
-            stored = len(State.of(url).places)
-            trial.noted["messages called stored"] += int(told.read_text())
-            if stored < int(told.read_text()):
-                trial.violations.append("I1 mail that was called stored is gone with the power")
-            recovered(
-                lane, trial, Job(**{**asdict(job), "url": url, "acknowledged": ""}), lane.mails
-            )
-    return trial
-
-
-def _whole(file: Path) -> list[str]:
-    connection = sqlite3.connect(file)
-    try:
-        [[verdict]] = connection.execute("PRAGMA integrity_check").fetchall()
-    finally:
-        connection.close()
-    return [] if verdict == "ok" else ["I3 SQLite finds its file damaged"]
 
 
 # Full, and read-only

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from services.dovecot import Mailbox
+
 from faults.bench import CANARIES, KINDS, LONGEST_S, Ended, Kind, Lane, Row, Trial, Try
 from faults.disks import for_root
 from faults.oracle import State, judged, told
@@ -87,20 +89,28 @@ def _in_need(lane: Lane, kind: Kind, prefix: list[str], *, can_speak: bool = Fal
 
 
 def by_command(
-    lane: Lane, url: str, prefix: list[str] | None = None, *, can_speak: bool = True
+    lane: Lane,
+    url: str,
+    prefix: list[str] | None = None,
+    *,
+    can_speak: bool = True,
+    box: Mailbox | None = None,
+    reading: str = "fast = true\n",
 ) -> Ended:
-    """``fit-triage run`` on the lane's mailbox, started through *prefix*.
+    """``fit-triage run`` on the lane's mailbox or *box*, started through *prefix*.
 
-    A run that fails and *can_speak* is to say why in a line of its own.
+    A run that fails and *can_speak* is to say why in a line of its own. *reading* are further
+    settings.
     """
+    box = box or lane.box
     settings = lane.folder / "fit-triage.toml"
-    spec = f"imap://{lane.box.user}@127.0.0.1:{lane.bench.dovecot.plain_port}/INBOX"
+    spec = f"imap://{box.user}@127.0.0.1:{lane.bench.dovecot.plain_port}/INBOX"
     settings.write_text(
-        f'database_url = "{url}"\nfast = true\nworkers = 1\n'
+        f'database_url = "{url}"\n{reading}workers = 1\n'
         f'[[sources]]\nurl = "{spec}"\nallow_plaintext = true\n'
     )
     command = [*(prefix or []), FIT_TRIAGE, "--config", str(settings), "run"]
-    environment = {**os.environ, "FIT_TRIAGE_IMAP_PASSWORD": lane.box.password}
+    environment = {**os.environ, "FIT_TRIAGE_IMAP_PASSWORD": box.password}
     started = time.monotonic()
     try:
         done = subprocess.run(

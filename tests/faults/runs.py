@@ -18,6 +18,7 @@ from services.postgres import Postgres
 from faults.bench import (
     CANARIES,
     KINDS,
+    MIGRATING,
     Ended,
     Kind,
     Lane,
@@ -185,7 +186,6 @@ def restart(lane: Lane, seed: int, how: signal.Signals) -> Trial:
         return recovered(lane, trial, job, lane.mails)
 
 
-_MIGRATING = threading.Lock()  # Alembic cannot do it in two threads at once
 _OWN: dict[int, tuple[Postgres, str]] = {}
 
 
@@ -197,7 +197,7 @@ def _own_postgres(lane: Lane) -> Iterator[str]:
     if lane.number not in _OWN:
         manager = running_postgres()
         server = manager.__enter__()
-        with _MIGRATING:
+        with MIGRATING:
             _OWN[lane.number] = server, server.database()
         lane.bench.at_end.callback(manager.__exit__, None, None, None)
         lane.bench.at_end.callback(_OWN.pop, lane.number)

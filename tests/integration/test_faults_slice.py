@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import commits, disks, kills, limits, lines, runs, scripts
+from faults import commits, disks, kills, limits, lines, powercut, runs, scripts
 from faults.bench import MAILS, Bench, Lane, Row, Trial, bench_on, recovered
 from faults.oracle import told
 from services.dovecot import Dovecot
@@ -97,7 +97,7 @@ def test_another_writer_in_the_way_makes_a_run_wait_and_not_fail(bench: Bench) -
 
 @pytest.mark.skipif(not disks.IS_ROOT, reason="mounts small file systems, as root")
 def test_disks_that_fail_fill_up_or_lose_power_cost_no_mail(bench: Bench) -> None:
-    assert done(bench, disks.power_cuts(8)).kills >= 6
+    assert done(bench, powercut.cuts(8)).kills >= 6
     done(bench, disks.turned_read_only(2))
     done(bench, disks.full(4))
 
@@ -174,7 +174,7 @@ def test_it_finds_an_audit_trail_that_is_not_sealed(lane: Lane) -> None:
 
 @pytest.mark.skipif(not disks.IS_ROOT, reason="mounts small file systems, as root")
 def test_it_finds_commits_that_no_power_cut_outlives(lane: Lane) -> None:
-    trial = disks.power_cut(lane, ("committed", 3), 1, bug="commits not synced")
+    trial = powercut.power_cut(lane, ("committed", 3), 1, bug="commits not synced")
 
     assert "I1 mail that was called stored is gone with the power" in trial.violations
 

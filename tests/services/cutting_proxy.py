@@ -61,7 +61,11 @@ def _accept(
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             client, _ = listener.accept()
-            server = socket.create_connection(("127.0.0.1", server_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", server_port))
+            except OSError:  # it is away: so are we, until it comes back
+                client.close()
+                continue
             proxy.passed = {"down": 0, "up": 0}
             line = _Line(client, server, proxy)
             relays = [relay for relay in relays if relay.is_alive()]

@@ -86,9 +86,16 @@ class Postgres:
             connection.execute(statement)
 
 
+def start_on(home: Path) -> Postgres:
+    """A server on the data that another one left below *home*; the caller stops it."""
+    server = Postgres(home, _serve(home))
+    _wait_until_it_answers(server)
+    return server
+
+
 @contextlib.contextmanager
-def running_postgres(folder: Path | None = None) -> Iterator[Postgres]:
-    """Start a PostgreSQL of our own and stop it at the end, its data thrown away.
+def running_postgres(folder: Path | None = None, *, keep: bool = False) -> Iterator[Postgres]:
+    """Start a PostgreSQL of our own and stop it at the end, its data thrown away unless *keep*.
 
     Its data lie in memory where there is enough; name a *folder* on a disk to measure with one.
     """
@@ -110,7 +117,8 @@ def running_postgres(folder: Path | None = None) -> Iterator[Postgres]:
         finally:
             server.stop(signal.SIGQUIT)  # nobody will want its data
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _roomy() -> str:
