@@ -109,6 +109,19 @@ class _FilePerMessage(_Files, ABC):
         for key in set(keys):
             yield self._read(files[key]) if key in files else Loss(key, "vanished", 0)
 
+    def names(self) -> list[str]:
+        """The messages as paths below the folder, in order: a reference for ``at``."""
+        return [os.path.relpath(file.path, self._path) for file in self._listed]
+
+    def at(self, names: Iterable[str]) -> Iterator[RawMessage | Loss]:
+        """The messages at these paths, without a look at the rest; needs no ``with``."""
+        for name in names:
+            yield self._named(name)
+
+    @abstractmethod
+    def _named(self, name: str) -> RawMessage | Loss:
+        """The message at this path below the folder."""
+
     def _unknown(self, files: Sequence[_File], known: Known) -> Iterator[_File]:
         for first in range(0, len(files), _ASKED_AT_ONCE):
             chunk = {self._key(f.uid): f for f in files[first : first + _ASKED_AT_ONCE]}
@@ -162,6 +175,17 @@ class Maildir(_FilePerMessage):
             found[unique] = _File(_uid(os.fsencode(unique)), delivered, path)
         return [f for _, f in sorted(found.items(), key=lambda item: (item[1].delivered, item[0]))]
 
+    def _named(self, name: str) -> RawMessage | Loss:
+        unique, path = Path(name).name.partition(":")[0], str(self._path / name)
+        uid = _uid(os.fsencode(unique))
+        try:
+            return self._read(_File(uid, _delivered(unique, path), path))
+        except FileNotFoundError:
+            by_name = {entry.partition(":")[0]: found for entry, found in self._entries("cur")}
+            if unique not in by_name:
+                return Loss(self._key(uid), "vanished", 0)
+            return self._read(_File(uid, _delivered(unique, by_name[unique]), by_name[unique]))
+
     def _entries(self, part: str) -> list[tuple[str, str]]:
         folder = self._path / part
         try:
@@ -210,6 +234,14 @@ class EmlFolder(_FilePerMessage):
             return [self._file(path, name) for name, path in sorted(self._below())]
         except OSError as error:
             raise self._failure(error, error.filename or self._path) from None
+
+    def _named(self, name: str) -> RawMessage | Loss:
+        alone = name == os.curdir
+        path = self._path if alone else self._path / name
+        try:
+            return self._read(self._file(path, path.name if alone else name))
+        except FileNotFoundError:
+            return Loss(self._key(_uid(os.fsencode(name))), "vanished", 0)
 
     def _below(self) -> Iterator[tuple[str, Path]]:
         for folder, _, names in os.walk(self._path, onerror=_raise):

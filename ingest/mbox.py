@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 _BLOCK = 1024 * 1024  # bytes read at a time
 _LONGEST_FROM_LINE = 1024
+_BLANK_LINE = 3  # bytes before a From line that tell whether a message starts there
 _SEPARATOR = re.compile(rb"\n\r?\n(?=From )")
 _ESCAPED = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -67,23 +68,32 @@ def settled_size(stream: BinaryIO) -> int:
         fcntl.lockf(stream, fcntl.LOCK_UN)
 
 
-def messages_in(stream: BinaryIO, end: int, most: int) -> Iterator[MboxMessage]:
+def messages_in(
+    stream: BinaryIO, end: int, most: int, *, begin: int = 0, until: int | None = None
+) -> Iterator[MboxMessage]:
     """The messages in the first *end* bytes; content above *most* bytes is not kept.
 
     A message starts at a line beginning "From " after a blank line, or at the start; where the
     file's first such line holds a date, as it should, all must. ">From " loses one ">" (mboxrd).
+    Of a stretch from *begin* to *until* (bytes, anywhere) those that start in it are given: where
+    stretches adjoin, each message is in one of them.
     """
     file = stream.fileno()
-    for start, following in pairwise(_starts(file, end)):
-        yield _message(file, start, max(following.end_before, start.body), most)
+    for start, following in pairwise(_starts(file, end, begin)):
+        line_at = start.body - len(start.line)
+        if until is not None and line_at >= until:
+            return
+        if line_at >= begin:
+            yield _message(file, start, max(following.end_before, start.body), most)
 
 
-def _starts(file: int, end: int) -> Iterator[_Start]:
-    """Where messages start, and at last where the file ends."""
-    dated: bool | None = None
+def _starts(file: int, end: int, begin: int = 0) -> Iterator[_Start]:
+    """Where messages start from *begin* on, perhaps one before it, and at last the file's end."""
     # As if the file began after a blank line; later, what may belong to a start in the next block.
-    kept = b"\n\n"
-    at = 0
+    kept, at, dated = b"\n\n", 0, None
+    if begin > _BLANK_LINE:
+        kept, at = b"", begin - _BLANK_LINE
+        dated = next((_DATE.search(start.line) is not None for start in _starts(file, end)), None)
     while at < end:
         block = _read(file, at, min(at + _BLOCK, end))
         data, base = kept + block, at - len(kept)

@@ -3,14 +3,15 @@
 The column ``request`` of a decision holds the whole case so far. Beside the request's fields stand
 ``ask``, which of the message's asks it decided, ``asks``, where each ask of the case stands in the
 order of writing, and ``said``, the ask alone where it differs from the whole. Rows of the first
-version have none of them: each then counts as what its message said.
+version have none of them: each then counts as what its message said. Where ``reread`` stands, the
+ask was read again by another reader, and counts as that one put it from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -20,6 +21,8 @@ from store.values import email_from, request_from, request_json
 from triage.records import NO_ASK, OpenCase, Outcome, Request, Said
 
 _Place = tuple[int, int]
+#: Marks what another reader made of an ask that was decided before.
+REREAD: Final = "reread"
 
 
 class _Row(NamedTuple):
@@ -55,9 +58,15 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
         if "ask" not in row.request:
             key = ("first version", row.case_id, row.message_id)
         said.setdefault(key, row.request)
+        if REREAD in row.request:
+            said["read again", row.message_id, row.request["ask"]] = row.request
     found = []
     for case_id, (number, ask) in places:
-        request = said.get(("first version", case_id, number)) or said[number, ask]
+        request = (
+            said.get(("read again", number, ask))
+            or said.get(("first version", case_id, number))
+            or said[number, ask]
+        )
         found.append(Said(mails[number], request_from(request.get("said", request)), (number, ask)))
     return found
 

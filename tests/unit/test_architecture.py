@@ -18,6 +18,7 @@ OWNERS = {
     "authlib": ("review/access/provider.py",),
     "authres": ("ingest/authentication.py",),
     "cleanlab": ("models/doubts.py",),
+    "distributed": ("ingest/cluster.py",),
     "dkim": ("ingest/authentication.py",),
     "docx": ("ingest/documents.py",),
     "imapclient": ("ingest/imap",),
@@ -47,8 +48,8 @@ OWNERS = {
     "typer": ("review/", "models/"),
 }
 HEAVY = (
-    "alembic", "authlib", "cryptography", "joserfc", "jwt", "mailparser", "numpy", "oauthlib",
-    "pandas", "pyarrow", "requests", "scipy", "sklearn", "spacy",
+    "alembic", "authlib", "cryptography", "distributed", "joserfc", "jwt", "mailparser", "numpy",
+    "oauthlib", "pandas", "pyarrow", "requests", "scipy", "sklearn", "spacy",
 )  # fmt: skip
 
 
