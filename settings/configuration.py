@@ -17,8 +17,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from settings.privacy import RetentionSettings
 from settings.sections import (
     CertaintySettings,
+    EncryptionSettings,
     EscalationStep,
     LivechatSettings,
     MailSettings,
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     templates: Path | None = Field(None, description="Your own templates, in place of ours")
     office: OfficeSettings = OfficeSettings()
     certainty: CertaintySettings = CertaintySettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     watch: WatchSettings = WatchSettings()
     registry: RegistrySettings = RegistrySettings()
     outbox: OutboxSettings = OutboxSettings()
@@ -88,6 +91,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     backup: BackupSettings = BackupSettings()
     log: Literal["plain", "json"] = Field("plain", description="How the log is written")
+    retention: RetentionSettings = RetentionSettings()
     review: ReviewSettings = ReviewSettings()
     shadow: ShadowSettings = ShadowSettings()
     escalation: tuple[EscalationStep, ...] = Field(

@@ -90,7 +90,7 @@ _HELD: Final[Mapping[str, str]] = {
 }
 
 #: Tables that hang on a case by its number and by nothing that the database knows of.
-LOOSE: Final = ("presence", "bulk_steps")
+LOOSE: Final = ("presence", "bulk_steps", "texts_gone")
 
 
 def held() -> Iterator[tuple[Table, Column[object], Holds | None]]:

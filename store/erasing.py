@@ -49,7 +49,7 @@ from store.sweeping import (
     sweep,
     without_words,
 )
-from store.tombstones import Tombstones, copy_of
+from store.tombstones import Tombstones, copy_of, key_of, mark_of
 from store.writing import Turn
 
 #: Why somebody is erased, as Article 17(1) of the GDPR has it; codes, for words may name people.
@@ -128,6 +128,22 @@ class Erasures:
                 raise _TriedError
         return erased
 
+    def named_by(self, marks: Collection[str]) -> list[tuple[Kind, str]]:
+        """Whom an earlier erasure was of, where they are here again: a backup was restored."""
+        wanted = set(marks)
+        people: tuple[tuple[Kind, tuple[Any, ...]], ...] = (
+            ("client", (clients.c.client_id, sessions.c.client_id, cases.c.client_id)),
+            ("therapist", (therapists.c.therapist_id, sessions.c.therapist_id)),
+        )
+        with self.database.writing() as connection:
+            key = key_of(connection)
+            return [
+                (kind, one)
+                for kind, columns in people
+                for one in sorted({one for c in columns for one in _all(connection, c)})
+                if mark_of(key, kind, one) in wanted
+            ]
+
     def made(self) -> list[Erased]:
         """Every erasure on record, newest first."""
         with self.database.reading() as connection:
@@ -178,6 +194,9 @@ class _Erasing:
         self._say_less(touched - mine.cases)
         self._delete_bytes(words)
         self._delete_registry()
+        before = self._before()
+        if before is not None and not (+self._gone or +self._changed):
+            return before
         told = {
             "gone": dict(+self._gone),
             "changed": dict(+self._changed),
@@ -186,6 +205,14 @@ class _Erasing:
             "exports": given,
         }
         return self._record(reason, told)
+
+    def _before(self) -> Erased | None:
+        """The erasure of the same person that was made before."""
+        key = key_of(self._connection)
+        mark = tombstones.c.mark == mark_of(key, self._who.kind, self._who.id)
+        query = select(erasures).join(tombstones, tombstones.c.erasure_id == erasures.c.id)
+        row = self._connection.execute(query.where(mark)).one_or_none()
+        return None if row is None else _erased(row)
 
     def _record(self, reason: str, told: dict[str, Any]) -> Erased:
         row = {"at": self._now, "by": self._by, "kind": self._who.kind, "reason": reason}
@@ -360,3 +387,7 @@ def _spans(request: dict[str, Any]) -> Iterable[tuple[str, int, int, str]]:
     """Where an ask stands in its own mail."""
     own = request.get("said", request)
     return [tuple(one["span"]) for one in own.get("findings", ()) if one["span"]]
+
+
+def _all(connection: Connection, column: Any) -> Iterable[str]:  # noqa: ANN401 - of any table
+    return connection.scalars(select(column).distinct())

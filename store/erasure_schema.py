@@ -43,3 +43,11 @@ erasures = Table(
     Column("washed_at", UtcTime),
     sqlite_autoincrement=True,
 )
+
+# Closed cases whose words went because their time was up.
+texts_gone = Table(
+    "texts_gone",
+    metadata,
+    Column("case_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+)

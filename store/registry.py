@@ -28,6 +28,7 @@ from store.schema import (
     therapist_addresses,
     therapists,
 )
+from store.tombstones import erased_people
 from triage.labels import PRESENTING_ISSUES, REQUIRED_APPROACHES, REQUIRED_EXPERIENCE
 
 Kind = Literal["therapists", "clients", "sessions"]
@@ -94,6 +95,7 @@ class ImportReport:
     unchanged: int
     gone: int
     rejected: tuple[Rejection, ...]
+    erased: int = 0  # rows about people who were erased: left out
 
 
 def import_rows(
@@ -114,8 +116,13 @@ def import_rows(
     away = set(connection.scalars(select(table.c[key]).where(table.c.gone_at.is_not(None))))
     seen: set[str] = set()
     writer = _WRITERS[kind](connection, now)
-    new = changed = 0
+    new = changed = erased = 0
+    gone = erased_people(connection)
     for row in _good_rows(kind, file, seen, rejected):
+        if any(is_gone(row.get(name)) for name, is_gone in gone.items()):
+            seen.discard(row[key])
+            erased += 1
+            continue
         name = row[key]
         if name not in before:
             new += 1
@@ -123,12 +130,12 @@ def import_rows(
         elif before[name] != row["fingerprint"] or name in away:
             changed += 1
             writer.add(row, new=False)
-    if full and not seen:
+    if full and not seen and not erased:
         raise StoreError(f"{file.name} holds no good row; {_first(rejected)}nothing was changed")
-    gone = writer.retire(before.keys() - seen - away) if full else 0
+    retired = writer.retire(before.keys() - seen - away) if full else 0
     writer.flush()
     unchanged = len(seen) - new - changed
-    report = ImportReport(kind, new, changed, unchanged, gone, tuple(rejected))
+    report = ImportReport(kind, new, changed, unchanged, retired, tuple(rejected), erased)
     _record(connection, report, now)
     return report
 

@@ -156,6 +156,11 @@ def rewrite_mail(connection: Connection, number: int, texts: Mapping[str, Any]) 
     defects = [one for one in details["defects"] if one != ERASED_IN_PART]
     values = {**texts, "details": {**details, "defects": [*defects, ERASED_IN_PART]}}
     connection.execute(change_row(messages, row).values(**values))
+    forget_readings(connection, number)
+
+
+def forget_readings(connection: Connection, number: int) -> None:
+    """What candidates made of a mail goes with its words."""
     readings = select(shadow_readings.c.id).where(shadow_readings.c.message_id == number)
     gone = shadow_verdicts.c.reading_id.in_(readings)
     connection.execute(delete(shadow_verdicts).where(gone))

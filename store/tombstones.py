@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -110,6 +110,24 @@ def may_be_kept(
     if gone:
         known.turned_away("raw", gone, now)
     return [row for row in rows if row["digest"] not in gone]
+
+
+def erased_people(connection: Connection) -> dict[str, Callable[[object], bool]]:
+    """By column of the registry, whether a value is of somebody who was erased; none: nobody was.
+
+    A session is so where its client or therapist is: its own number may be given out again.
+    """
+    kinds: tuple[Kind, ...] = ("client", "therapist")
+    query = select(tombstones.c.kind, tombstones.c.mark).where(tombstones.c.kind.in_(kinds))
+    laid: dict[str, set[str]] = {}
+    for kind, mark in connection.execute(query):
+        laid.setdefault(kind, set()).add(mark)
+    key = key_of(connection) if laid else b""
+
+    def is_of(kind: Kind) -> Callable[[object], bool]:
+        return lambda value: isinstance(value, str) and mark_of(key, kind, value) in laid[kind]
+
+    return {f"{kind}_id": is_of(kind) for kind in kinds if kind in laid}
 
 
 class Gate:
