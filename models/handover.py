@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from triage.records import Decision, Email, Request
+from triage.shadows import Difference, Pair, Right
 from triage.verdicts import Verdict
 
 
@@ -48,7 +50,42 @@ class StoredCase:
     part_of: int | None = None  # the case that it went into, by a person's word
 
 
+@dataclass(frozen=True, slots=True)
+class LiveReading:
+    """A message that a candidate has read beside the model in use, and who is right where.
+
+    ``mail`` is its Message-ID. ``sides`` has what persons said last, by field and ask.
+    """
+
+    mail: str
+    pairs: tuple[Pair, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    sides: Mapping[tuple[str, int], Right] = field(default_factory=dict)
+    seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReadings:
+    """What a candidate made of live mail. ``digest`` is of its manifest, ``problem`` of its try."""
+
+    candidate: str
+    digest: str
+    champion: str
+    problem: str
+    readings: tuple[LiveReading, ...]
+
+
 class Archive(Protocol):
     """Everything that was ever queued, closed cases too."""
 
     def cases(self) -> Iterator[StoredCase]: ...
+
+    def shadows(
+        self, candidate: str, champion: str, since: datetime | None = None, *, digest: str = ""
+    ) -> LiveReadings | None:
+        """What *candidate* has read beside *champion*; None where it never read.
+
+        "" stands for the candidate tried last, and for the model in use. With a *digest*, that very
+        release alone.
+        """

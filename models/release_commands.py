@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.live_commands import compare_on_live_mail, day_of
 from models.terminal import plain_errors, print_table, write_text
 
 if TYPE_CHECKING:
@@ -26,17 +28,36 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def compare(
-    candidate: Annotated[str, typer.Argument(help="A release, or a folder of predictions.")],
+    context: typer.Context,
+    candidate: Annotated[
+        str, typer.Argument(help="A release, or a folder of predictions; live, a candidate.")
+    ] = "",
     champion: Annotated[str, typer.Argument(help="Likewise; else the release in use.")] = "",
     releases: Releases = None,
     corpus_folder: CorpusFolder = None,
+    named: Annotated[
+        str, typer.Option("--candidate", help="The same, by name; live, else the latest.")
+    ] = "",
+    since: Annotated[
+        date | None, typer.Option(parser=day_of, metavar="DAY", help="Live mail stored since.")
+    ] = None,
     *,
+    live: Annotated[
+        bool, typer.Option("--live", help="On live mail, as shadow runs have read it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do two models differ by more than luck? On the same left-out predictions."""
+    """Do two models differ by more than luck? On the same left-out predictions, or on live mail."""
     from models.comparing import compare as compared
     from models.registry import promoted
 
+    candidate = candidate or named
+    if live:
+        with plain_errors():
+            compare_on_live_mail(context, candidate, champion, since, as_json=as_json)
+        return
+    if not candidate:
+        raise typer.BadParameter("say which candidate; only live mail has a latest one")
     with plain_errors():
         corpus = _corpus(corpus_folder)
         folder = _releases(releases)

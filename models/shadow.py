@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _KNOWS: Final = {"informed": 1, "discussed": 2}
 #: Compared whatever is asked for; the rest says something only of asks that need the team.
 _ALWAYS: Final = ("kind", "session_ids")
-_OF_ASKS: Final = (
+OF_ASKS: Final = (
     "client_ref",
     "session_time",
     "session_stage",
@@ -167,8 +167,8 @@ def _in_requests(ask: int, theirs: Request, ours: Request) -> Iterator[Differenc
     if calls and theirs.client_notification != ours.client_notification:
         said = theirs.client_notification, ours.client_notification
         yield Difference("client_notification", ask, *said, _told(*said))
-    for name in (*_ALWAYS, *(_OF_ASKS if calls else ())):
-        before, after = _value(theirs, name), _value(ours, name)
+    for name in (*_ALWAYS, *(OF_ASKS if calls else ())):
+        before, after = value_of(theirs, name), value_of(ours, name)
         if before != after:
             yield Difference(name, ask, before, after, "other")
 
@@ -194,7 +194,7 @@ def _danger(before: str, after: str) -> Cost:
     return "urgent_seen" if after == "urgent" != before else "other"
 
 
-def _value(request: Request, name: str) -> str | list[str] | bool | None:
+def value_of(request: Request, name: str) -> str | list[str] | bool | None:
     """A field's value; of sets, in one order."""
     value = getattr(request, name)
     if isinstance(value, tuple):

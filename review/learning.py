@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.handover import Judgement, StoredCase
+from models.handover import Judgement, LiveReading, LiveReadings, StoredCase
 from store.readings import NOT_READ
 from triage.splitting import went_into
 
@@ -30,6 +32,49 @@ class StoredCases:
 
         with store_of(self._settings) as store:
             yield from stored_cases(store)
+
+    def shadows(
+        self, candidate: str, champion: str, since: datetime | None = None, *, digest: str = ""
+    ) -> LiveReadings | None:
+        """As ``models.handover.Archive`` says; no database is made for the question."""
+        from models.shadow import version_of
+        from store import open_store
+
+        champion = champion or version_of(self._settings.model)
+        url = self._settings.database_url
+        if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+            return None
+        with open_store(url, keys=self._settings.encryption.place()) as store:
+            return live_readings(store, candidate, champion, since, digest=digest)
+
+
+def live_readings(
+    store: Store,
+    candidate: str,
+    champion: str,
+    since: datetime | None = None,
+    *,
+    digest: str = "",
+) -> LiveReadings | None:
+    """The stored shadow readings of a candidate, handed to the data team's commands."""
+    known = store.shadows.candidates()
+    fits = (one for one in known if candidate in ("", one.name) and digest in ("", one.digest))
+    found = next(fits, None)
+    if found is None:
+        return None
+    stored = store.shadows.readings(found.id, champion, since)
+    readings = tuple(
+        LiveReading(
+            mail=one.mail,
+            pairs=one.read.pairs,
+            differences=one.read.differences,
+            sides={(said.field, said.ask): said.side for said in one.verdicts},
+            seconds=one.read.seconds,
+            problem=one.read.problem,
+        )
+        for one in stored
+    )
+    return LiveReadings(found.name, found.digest, champion, found.problem, readings)
 
 
 def archive_at(desk: Desk) -> StoredCases:
@@ -78,15 +123,19 @@ def _stored(
     )
 
 
-def stored_dataframe(url: str, key: bytes = b"", *, text: bool = False) -> pd.DataFrame:
+def stored_dataframe(
+    url: str, key: bytes = b"", *, text: bool = False, key_file: Path | None = None
+) -> pd.DataFrame:
     """Stored messages, predictions and verdicts of the database at *url*, pseudonymised, in one go.
 
-    As ``fit-triage models frame`` writes them; see ``models.frames.stored_frame``.
+    As ``fit-triage models frame`` writes them; see ``models.frames.stored_frame``. *key_file* is
+    for a database whose texts are sealed.
     """
     from models.frames import stored_frame
     from models.masking import common_words
-    from store import open_store
+    from store import KeyPlace, open_store
 
     common = common_words() if text else frozenset()
-    with open_store(url) as store:
+    keys = KeyPlace(key_file) if key_file else None
+    with open_store(url, keys=keys) as store:
         return stored_frame(stored_cases(store), key, text=text, common=common)
