@@ -367,6 +367,7 @@ def print_import(console: Console, reports: Iterable[ImportReport]) -> None:
         console.print(
             f"{report.kind}: {report.new} new, {report.changed} changed, "
             f"{report.unchanged} unchanged, {report.gone} gone, {len(report.rejected)} rejected"
+            + (f", {report.erased} left out: erased" if report.erased else "")
         )
         for row in report.rejected:
             console.print(Text(f"  {row.file}:{row.line}: {row.reason}", style="yellow"))

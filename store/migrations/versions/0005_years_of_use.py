@@ -197,6 +197,12 @@ def _erasure() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_erasures"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "texts_gone",
+        sa.Column("case_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("case_id", name="pk_texts_gone"),
+    )
     # Every backup from here on has the same key, so that erasures can be repeated after a restore.
     op.bulk_insert(key, [{"id": 1, "key": secrets.token_bytes(32)}])
 
