@@ -8,6 +8,7 @@ what it knows, part by part.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _PER_PAGE: Final = 150  # the most that a page may hold
 _LOOK_BACK_S: Final = 600
 #: So far back is searched: some indexes know days alone, what is older is passed over here.
 _SEARCH_BACK_S: Final = 86_400
+_LISTINGS: Final = 3
 _FAILURES_IN_A_ROW: Final = 3  # beyond these it is the service, not a conversation
 _BEFORE_ALL: Final = datetime.fromtimestamp(0, UTC)
 _WHOLE: Final = 0  # the number of a loss that is of a conversation and not of one part
@@ -157,7 +159,7 @@ class ConversationApi:
                 continue
             row = 0
             if not failures:  # one that failed is tried again, and with it what comes after
-                mark = max(mark, changed.updated_at)
+                mark = max(mark, min(changed.updated_at, int(time.time())))  # never past today
             if changed.updated_at == _TOLD:  # what is not there was perhaps never of this workspace
                 pieces = [piece for piece in pieces if isinstance(piece, RawMessage)]
             since = told.since or _BEFORE_ALL
@@ -178,21 +180,35 @@ class ConversationApi:
 
     def _changed(self, mark: int) -> list[_Changed]:
         """The conversations to look at, in the order in which they have changed."""
-        found: dict[str, int] = {}
+        listed: dict[str, int] = {}
+        since = max(mark - _LOOK_BACK_S - _SEARCH_BACK_S, 0)
+        for _ in range(_LISTINGS):
+            # One that changes meanwhile may push another over the edge of a page, past our eyes.
+            if self._list(since, listed) <= len(listed):
+                break
+        recent = {
+            number: at for number, at in listed.items() if number and at >= mark - _LOOK_BACK_S
+        }
+        told = {str(number): _TOLD for number in self._called()}
+        return sorted(_Changed(at, number) for number, at in (told | recent).items())
+
+    def _list(self, since: int, listed: dict[str, int]) -> int:
+        """Add to *listed* what has changed since then; how many the other side says there are."""
         after: str | None = None
         passed: set[str | None] = set()
+        stated = 0
         while after not in passed:
             passed.add(after)
-            page = self._page(max(mark - _LOOK_BACK_S - _SEARCH_BACK_S, 0), after, _PER_PAGE)
+            page = self._page(since, after, _PER_PAGE)
             for one in livechat.listed(page, "conversations"):
                 number, updated_at = _identified(one)
-                if number and updated_at >= mark - _LOOK_BACK_S:
-                    found[number] = max(updated_at, found.get(number, 0))
+                listed[number] = max(updated_at, listed.get(number, 0))
+            total = page.get("total_count")
+            stated = total if isinstance(total, int) else 0
             after = _following(page)
         if after is not None:
             raise SourceError(f"{self.name}: its pages go round in a circle")
-        told = {str(number): _TOLD for number in self._called()}
-        return sorted(_Changed(at, number) for number, at in (told | found).items())
+        return stated
 
     def _page(self, since: int, after: str | None, per_page: int) -> Mapping[str, Any]:
         pages: dict[str, Any] = {"per_page": per_page}

@@ -92,7 +92,7 @@ class ConversationFiles:
             return [self._path]
         found: list[Path] = []
         for folder, _, names in os.walk(self._path, onerror=_raise):
-            found += [Path(folder, name) for name in names if name.lower().endswith(_SUFFIXES)]
+            found += [path for name in names if is_export(path := Path(folder, name))]
         return sorted(found)
 
     def _pieces(self) -> Iterator[Piece]:
@@ -137,6 +137,11 @@ class ConversationFiles:
 
     def _failure(self, error: OSError) -> SourceError:
         return SourceError(f"{self.name}: cannot be read ({error.strerror})")
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file is named as exports of conversations are."""
+    return path.name.lower().endswith(_SUFFIXES)
 
 
 def unknown(pieces: Iterable[Piece], known: Known) -> Iterator[Piece]:

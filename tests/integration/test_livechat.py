@@ -92,6 +92,31 @@ def test_a_long_list_of_conversations_is_read_page_by_page(chat) -> None:
     assert batches[-1].cursor.uid == MORNING + 10
 
 
+def test_a_conversation_that_changes_while_pages_are_read_hides_no_other(chat) -> None:
+    chat.per_page = 2
+    chat.put(*(a_conversation(str(n), f"<p>Ask {n}</p>", at=MORNING + n) for n in range(1, 5)))
+
+    def change() -> None:  # the first moves behind the last, and the third onto the page before
+        chat.on_search = lambda: None
+        first = chat.conversations.pop("1")
+        chat.put({**first, "updated_at": MORNING + 3_600})
+
+    chat.on_search = change
+
+    assert sorted(texts(read(chat))) == [f"Ask {n}" for n in range(1, 5)]
+
+
+def test_a_time_far_ahead_does_not_hide_what_comes_after(chat) -> None:
+    chat.put({**a_conversation("1", "<p>One</p>"), "updated_at": 4_000_000_000})
+    [first] = read(chat)
+    now = int(time.time())
+    chat.put(a_conversation("2", "<p>Two</p>", at=now))
+
+    later = read(chat, first.cursor, lambda keys: {raw.key for raw in first.messages} & set(keys))
+
+    assert texts(later) == ["Two"]
+
+
 def test_a_second_look_finds_nothing_and_a_third_only_what_is_new(chat) -> None:
     chat.put(a_conversation("501", ASK))
     [first] = read(chat)
@@ -300,3 +325,4 @@ def test_chat_and_mail_of_one_therapist_about_one_session_are_one_case(
     assert [(report.failed, report.tally.queued) for report in reports] == [(False, 1), (False, 1)]
     [item] = store.queue()
     assert len(item.message_ids) == 2
+    assert item.channels == ("email", "chat")

@@ -48,6 +48,7 @@ class Workspace:
     identity_verification: bool = True
     posts_lost: int = 0  # replies that are posted and whose answer is then lost
     replies: list[Any] = field(default_factory=list)
+    on_search: Callable[[], object] = lambda: None  # after a page was given
     on_reply: Callable[[], object] = lambda: None  # before the answer to a reply
 
     @property
@@ -142,6 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == ["conversations", "search"]:
             self._check("search_request", body)
             self._send(200, "conversation_list", self._found(body), trouble)
+            self.served.on_search()
         elif len(path) == 3 and path[2] == "reply":
             self._reply(path[1], body, trouble)
         else:

@@ -8,6 +8,7 @@ from services.intercom import ADMIN, MORNING, a_conversation, a_part
 
 from ingest.livechat import messages_in
 from ingest.parsing import UnreadableEmailError, parse
+from ingest.paths import messages_at
 from ingest.sources import Access, SourceError, SourceSpecError, open_source
 
 FIRST = a_conversation("501", "<p>Please cancel HT-218834.</p>", at=MORNING)
@@ -113,6 +114,20 @@ def test_a_conversation_larger_than_allowed_is_a_loss(tmp_path: Path) -> None:
 
     assert [loss.cause for loss in batch.losses] == ["oversize"]
     assert len(batch.messages) == 1
+
+
+def test_an_export_is_explained_like_any_file_of_messages(tmp_path: Path) -> None:
+    (tmp_path / "exports").mkdir()
+    path = tmp_path / "exports" / "a.jsonl"
+    path.write_text(json.dumps(FIRST) + "\n[1]\n" + json.dumps(SECOND) + "\n")
+
+    alone, below = (list(messages_at([one])) for one in (path, path.parent))
+
+    assert [raw.digest for raw in alone] == [raw.digest for raw in below]
+    assert [raw.key.source for raw in alone] == [f"livechat:{path}"] * 4
+    assert [parse(alone[n]).new_text for n in (0, 2, 3)] == [
+        "Please cancel HT-218834.", "Hello", "Anybody?",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
