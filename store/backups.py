@@ -29,11 +29,10 @@ from sqlalchemy.pool import NullPool
 
 from store.access_schema import entry_links, web_sessions
 from store.audit import first_broken
-from store.database import Database, open_database, revision
+from store.database import UNFINISHED, Database, migrated, open_database, revision
 from store.errors import StoreError
 from store.outgoing_schema import outbox
 from store.schema import HEAD, audit, cases, leases, ledger, messages
-from store.store import open_store
 from store.writing import Turn
 
 Kind = Literal["sqlite", "postgresql"]
@@ -156,18 +155,17 @@ def restore(path: Path, url: str, by: str, now: datetime, *, wait: float = 10.0)
     try:
         if database.is_sqlite != (manifest.kind == "sqlite"):
             raise StoreError(f"backup {path} is of {manifest.kind}: it goes into no other database")
-        (_put_sqlite if database.is_sqlite else _loaded)(path, database)
-    finally:
-        database.close()
-    open_store(url, wait=wait).close()  # brings an older schema up to date
-    database = open_database(url, wait=wait)
-    try:
+        if database.is_sqlite:
+            return Restored(manifest, _put_sqlite(path, database, manifest, by, now))
+        _loaded(path, database)
         return Restored(manifest, _settled(database, manifest, by, now))
     finally:
         database.close()
 
 
 def _settled(database: Database, manifest: Manifest, by: str, now: datetime) -> int:
+    """Bring an older schema up to date, and what was loaded into a state that harms nobody."""
+    migrated(database, migrate=True)
     with database.writing() as connection:
         if _held(connection)["messages"] != manifest.messages or first_broken(connection) != (
             manifest.audit_broken_at
@@ -191,6 +189,8 @@ def _settled(database: Database, manifest: Manifest, by: str, now: datetime) -> 
         for column in (ledger.c.message_id, ledger.c.case_id):
             rounded = (column // _NUMBERS_GO_ON_AT + 1) * _NUMBERS_GO_ON_AT
             connection.execute(update(ledger).values({column: rounded}))
+        if not database.is_sqlite:
+            connection.execute(text(f"DROP TABLE {UNFINISHED}"))
     return doubtful
 
 
@@ -229,15 +229,25 @@ def _copied_sqlite(database: Database, part: Path) -> dict[str, object]:
         return {**_held(connection), "audit_broken_at": first_broken(connection)}
 
 
-def _put_sqlite(path: Path, database: Database) -> None:
+def _put_sqlite(path: Path, database: Database, manifest: Manifest, by: str, now: datetime) -> int:
+    """Settle a copy of *path* and give it its name only then: nobody can run on one that is not."""
     target = Path(database.name)
     # A journal left by another database would be played into this one.
-    names = ("", "-wal", "-shm", "-journal")
-    beside = [target.with_name(target.name + ending) for ending in names]
-    if there := [one for one in beside if one.exists()]:
+    if there := [one for one in (target, *_journals(target)) if one.exists()]:
         raise StoreError(f"{there[0]} is there already: move it away, or restore to another place")
     with _becoming(target) as part:
+        for left in _journals(part):  # by a restoration that was killed
+            left.unlink(missing_ok=True)
         shutil.copyfile(path, part)
+        copy = open_database(f"sqlite:///{part.absolute()}", wait=database.wait)
+        try:
+            return _settled(copy, manifest, by, now)
+        finally:
+            copy.close()  # the last connection brings its journal in and takes it away
+
+
+def _journals(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -260,10 +270,17 @@ def _dumped(database: Database, part: Path) -> dict[str, object]:
 def _loaded(path: Path, database: Database) -> None:
     with database.reading() as connection:
         tables = connection.scalar(
-            text("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
+            text(
+                "SELECT count(*) FROM pg_tables "
+                "WHERE schemaname = current_schema() AND tablename <> :marker"
+            ),
+            {"marker": UNFINISHED},
         )
     if tables:
         raise StoreError(f"database {database.name} is not empty: restore into a new one")
+    # Until all is settled nobody may run on it: mail that has left would leave again.
+    with database.writing() as connection:
+        connection.execute(text(f"CREATE TABLE IF NOT EXISTS {UNFINISHED} ()"))
     _postgres_tool(database, ["pg_restore", "--exit-on-error", "--single-transaction", str(path)])
 
 

@@ -7,6 +7,7 @@ notes; https://www.sqlite.org/pragma.html#pragma_synchronous).
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from store.errors import StoreBusyError, StoreError
 from store.schema import HEAD
 from store.sealing import KeyRing
 
+log = logging.getLogger(__name__)
 ALLOWED: Final = "allowed are sqlite:///PATH and postgresql+psycopg://USER@HOST/NAME"
 
 #: A writer that falls silent in mid-transaction is cut off by PostgreSQL after this long, so that
@@ -53,6 +55,8 @@ _POSTGRES_LINES: Final = {
     "57": "was stopped or is restarting",
     "08": "cannot be reached",
 }
+#: A table that is there while a restoration is at work, or was when it was killed.
+UNFINISHED: Final = "unfinished_restore"
 
 
 class Database:
@@ -257,7 +261,19 @@ def migrated(database: Database, *, migrate: bool) -> None:
         raise StoreError(
             f"database {database.name} has schema {found or 'none'}, this version needs {HEAD}"
         )
-    _upgrade(database)
+    _upgrade(database, found)
+
+
+def refuse_unfinished(database: Database) -> None:
+    """Raise StoreError where a restoration did not come to its end (PostgreSQL)."""
+    if database.is_sqlite:  # there a database has its name only once it is settled
+        return
+    with database.reading() as connection:
+        if connection.dialect.has_table(connection, UNFINISHED):
+            raise StoreError(
+                f"database {database.name} is being restored, or its restoration was interrupted: "
+                "drop it and restore into a new one"
+            )
 
 
 def revision(database: Database) -> str | None:
@@ -293,7 +309,7 @@ def _create_private(path: Path) -> None:
         raise StoreError(f"database {path} cannot be written: {error.strerror}") from None
 
 
-def _upgrade(database: Database) -> None:
+def _upgrade(database: Database, found: str | None) -> None:
     from alembic import command  # slow to import, and rarely needed
     from alembic.config import Config
 
@@ -303,5 +319,9 @@ def _upgrade(database: Database) -> None:
         if not database.is_sqlite:
             # Two programs that start at once on an empty database take turns.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('fit-triage schema'))"))
+            # Rewriting a large table takes long, and is no silence.
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    told = {"event": "migrated", "schema_before": found or "none", "schema": HEAD}
+    log.info("database brought from schema %s to %s", found or "none", HEAD, extra=told)

@@ -14,12 +14,23 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from faults import commits, disks, kills, limits, lines, model_files, powercut, runs, scripts
+from faults import (
+    backups,
+    commits,
+    disks,
+    kills,
+    limits,
+    lines,
+    model_files,
+    powercut,
+    runs,
+    scripts,
+)
 from faults.bench import Bench, Row, running_bench
 
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
 FAMILIES = (
-    "kills", "lines", "scripts", "runs", "powercut", "disks", "models", "limits", "commits",
+    "kills", "lines", "scripts", "runs", "powercut", "disks", "models", "backups", "limits", "commits",
 )  # fmt: skip
 
 
@@ -78,6 +89,11 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "model-files": lambda: model_files.damaged(some(29)),
             "model-bits": lambda: model_files.bits(some(40)),
             "model-memory": lambda: model_files.no_room(some(6)),
+        },
+        "backups": {
+            "restored": lambda: backups.restored(some(24)),
+            "backup-killed": lambda: backups.backups_killed(some(160)),
+            "restore-killed": lambda: backups.restorations_killed(some(160)),
         },
         "limits": {
             "memory": lambda: limits.out_of_memory(some(24)),

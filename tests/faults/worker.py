@@ -61,6 +61,8 @@ class Job:
     shift_s: float = 0  # by how much the clock is wrong
     now: str = "2026-11-22T12:00:00+00:00"
     retry: bool = False  # `quarantine retry` of everything instead of a run
+    backup_to: str = ""  # folder: `backup` instead of a run
+    restore_from: str = ""  # file: `restore` into ``url`` instead of a run
     acknowledged: str = ""  # file that tells how many messages the run called stored
     limits: dict[str, int] = field(default_factory=dict)  # of resources: {"NOFILE": 20}
 
@@ -104,6 +106,8 @@ def _run(job: Job) -> dict[str, Any]:
     )
     Settings.access_to = lambda _self, _source: access
     now = datetime.fromisoformat(job.now)
+    if job.backup_to or job.restore_from:
+        return _kept_safe(job, now, hit)
 
     def stored(tally: Any) -> None:
         if job.acknowledged:
@@ -122,6 +126,17 @@ def _run(job: Job) -> dict[str, Any]:
         "refused": any(report.refused for report in reports),
         "tally": [asdict(report.tally) for report in reports],
     }
+
+
+def _kept_safe(job: Job, now: datetime, hit: Callable[[str], None]) -> dict[str, Any]:
+    from store.backups import back_up, restore
+
+    hit("opened")
+    if job.backup_to:
+        back_up(job.url, Path(job.backup_to), now)
+    else:
+        restore(Path(job.restore_from), job.url, "ops", now)
+    return {}
 
 
 class StandIn:

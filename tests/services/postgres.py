@@ -57,6 +57,11 @@ class Postgres:
         """The address of a new database with all that is in the one at *url*, which nobody uses."""
         return self._create(url.partition("@/")[2].partition("?")[0])
 
+    def drop(self, url: str) -> None:
+        """Remove the database at *url*, whoever is still connected to it."""
+        name = url.partition("@/")[2].partition("?")[0]
+        self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT cuts its clients off, SIGQUIT is a crash, SIGTERM waits."""
         if self.process.poll() is None:
