@@ -25,6 +25,7 @@ from models.registry import ModelRefusedError, load, promoted
 from triage.records import Email, Request
 
 if TYPE_CHECKING:
+    from models.handover import LiveReadings
     from models.reading import Reader
 
 #: Where a release keeps its left-out predictions and its gate report.
@@ -99,8 +100,13 @@ def broken_triggers(reader: Reader, triggers: Sequence[Trigger]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def gate_report(corpus: Corpus, version: str, releases: Path) -> GateReport:
-    """Ask every gate about *version*; the champion is the release in use."""
+def gate_report(
+    corpus: Corpus, version: str, releases: Path, live: LiveReadings | None = None
+) -> GateReport:
+    """Ask every gate about *version*; the champion is the release in use.
+
+    *live* is what it has made of live mail beside that champion, where it has read any.
+    """
     try:
         champion = promoted(releases)
     except ModelRefusedError:
@@ -116,6 +122,7 @@ def gate_report(corpus: Corpus, version: str, releases: Path) -> GateReport:
         _asked("trigger messages", lambda: _triggers(version, releases)),
         *_frozen(version, champion, releases),
         *_staff(releases / version),
+        *(_live(live) if live is not None and live.readings else ()),
     ]
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return GateReport(version, champion, at, tuple(gates), comparison)
@@ -222,6 +229,22 @@ def _triggers(version: str, releases: Path) -> Gate:
     broken = broken_triggers(load_reader(version, folder=releases), triggers)
     why = f"{len(triggers)} messages, {len(ENDINGS)} endings each"
     return Gate("trigger messages", not broken, f"{why}; changed: {', '.join(broken) or 'none'}")
+
+
+def _live(live: LiveReadings) -> Iterator[Gate]:
+    """What people said of live mail: danger is looked at by somebody, and harm is no more."""
+    from models.live import harms_of
+
+    harms = harms_of(live)
+    where = f"of {len(live.readings)} live messages read beside {live.champion}"
+    failed = sum(one.problem != "" for one in live.readings)
+    yield Gate("live: reads every message", not failed, f"failed on {failed} {where}")
+    why = f"nobody has judged {harms.unjudged_urgent}; {where}"
+    yield Gate("live: urgent risk unseen was looked at", not harms.unjudged_urgent, why)
+    for name in NEVER_MORE:
+        theirs, ours = getattr(harms, name)
+        why = f"{theirs} to {ours} as people judged them, {where}"
+        yield Gate(f"live: {name} not higher", ours <= theirs, why)
 
 
 def _staff(folder: Path) -> Iterator[Gate]:

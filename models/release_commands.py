@@ -15,6 +15,7 @@ from models.terminal import plain_errors, print_table, write_text
 if TYPE_CHECKING:
     from models.corpus import Corpus
     from models.gates import GateReport
+    from models.handover import LiveReadings
     from models.predictions import Evaluation
 
 Releases = Annotated[
@@ -116,6 +117,7 @@ def report(
 
 
 def promote(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="The release to use from now on.")],
     by: By = "",
     releases: Releases = None,
@@ -132,7 +134,7 @@ def promote(
         folder = _releases(releases)
         if not (folder / name / "manifest.json").exists():
             raise typer.BadParameter(f"{folder} holds no release {name}")
-        found = gate_report(corpus, name, folder)
+        found = gate_report(corpus, name, folder, _live(context, name, folder))
         write_report(found, folder / name, who(by))
         _show(found, as_json=as_json)
         if not found.passed:
@@ -225,6 +227,24 @@ def _evaluation(corpus: Corpus, name: str, releases: Path) -> Evaluation:
 
     kept = releases / name / EVALUATION
     return read_predictions(kept if kept.is_dir() else Path(name), corpus)
+
+
+def _live(context: typer.Context, name: str, releases: Path) -> LiveReadings | None:
+    """What shadow runs have stored of this very release; None where there is no store."""
+    from models.registry import ModelRefusedError, promoted
+    from models.shadow import digest_of, version_of
+
+    archive = getattr(context.obj, "archive", None)
+    try:
+        champion = version_of(promoted(releases), releases)
+    except ModelRefusedError:
+        return None
+    if archive is None:
+        return None
+    found: LiveReadings | None = archive().shadows(
+        version_of(name, releases), champion, digest=digest_of(releases / name)
+    )
+    return found
 
 
 def _gates(release: Path) -> str:

@@ -250,6 +250,8 @@ def shadow(
     if candidate:
         shadowed = settings.shadow.model_copy(update={"model": candidate, "until": None})
         settings = settings.model_copy(update={"shadow": shadowed})
+    if candidate and not _is_release(candidate):
+        raise UsageProblemError(f"{candidate} is no release, nor the path of one")
     if not settings.shadow.model:
         raise UsageProblemError("no candidate: set `model` under [shadow], or give --candidate")
     with store_of(settings) as store:
@@ -260,6 +262,13 @@ def shadow(
         typer.echo(_line(report))
     if report.problem:
         raise typer.Exit(1)
+
+
+def _is_release(name: str) -> bool:
+    from models.registry import RELEASED
+    from models.shadow import digest_of
+
+    return digest_of(RELEASED / name) != ""
 
 
 def _line(report: ShadowReport) -> str:
