@@ -10,30 +10,27 @@ from pathlib import Path
 
 import pytest
 from services.postgres import Postgres
-from sqlalchemy import insert, select, text
+from sqlalchemy import Table, func, insert, select, text
 from store_samples import (
-    CLIENTS,
     DECISION,
     NOW,
     REQUEST,
     THERAPISTS,
     email,
     key,
-    outcome,
     raw_message,
     registry_file,
     session,
 )
 
-from store import Store, open_store
+from store import ImportReport, LeaseLostError, Outcome, RefusedError, Store, open_store
 from store.contents import held, unknown
-from store.database import open_database
 from store.erasing import Erased
 from store.erasure_schema import tombstones
 from store.outgoing_schema import second_looks
 from store.presence_schema import bulk_steps, bulks
-from store.schema import audit, cases, messages, places, quarantine, raws
-from store.search_schema import saved_views
+from store.schema import audit, clients, messages, metadata, places, raws
+from store.search_schema import is_of_the_index, saved_views
 from store.shadow_schema import shadow_candidates, shadow_readings, shadow_verdicts
 from store.washing import wash
 from triage.records import (
@@ -42,6 +39,7 @@ from triage.records import (
     CaseFacts,
     Client,
     Draft,
+    Email,
     Finding,
     RawMessage,
     Request,
@@ -71,7 +69,7 @@ def store(store_url: str) -> Iterator[Store]:
         yield opened
 
 
-def imported(store: Store, *more: dict[str, str]) -> list[object]:
+def imported(store: Store, *more: dict[str, str]) -> list[ImportReport]:
     hers = {"client_id": "C1", "first_name": JO.first_name, "last_name": JO.last_name}
     his = {"client_id": "C2", "first_name": "Ned", "last_name": "Bell", "email": "ned@x.example"}
     rows = [hers | {"email": JO.email}, his, *more]
@@ -86,19 +84,25 @@ def imported(store: Store, *more: dict[str, str]) -> list[object]:
 
 def facts(one: Session) -> CaseFacts:
     client = JO if one is HERS else Client("C2", "Ned", "Bell", "ned@x.example")
-    return CaseFacts(True, "owner", therapist=ANA, session=one, client=client)
+    return CaseFacts(
+        registry_known=True, sender_is="owner", therapist=ANA, session=one, client=client
+    )
 
 
 def ask(one: Session, **changes: object) -> Request:
     return replace(REQUEST, session_ids=(one.session_id,), findings=(), **changes)
 
 
-def take(store: Store, number: int, mail: object, *outcomes: object, content: str = "") -> int:
+def take(store: Store, number: int, mail: Email, *outcomes: Outcome, content: str = "") -> int:
     raw = raw_message(number, text=content)
     store.keep_raw([raw])
     with store.batch(now=NOW) as batch:
         [case, *_] = batch.add(raw.key, raw.digest, mail, outcomes) or (0,)
     return case
+
+
+def his(**changes: object) -> Outcome:
+    return Outcome(ask(HIS, **changes), facts(HIS), DECISION)
 
 
 def hers(store: Store) -> int:
@@ -124,7 +128,7 @@ def hers(store: Store) -> int:
         draft=Draft("a@x", "Re", "zqdraft", "", (), "client"),
         alternatives=(replace(DECISION.alternatives[0], why=("zqwhy",)),),
     )
-    made = (replace(asked, findings=(found,)), facts(HERS), decided)
+    made = Outcome(replace(asked, findings=(found,)), facts(HERS), decided)
     return take(store, 1, mail, made, content="zqraw")
 
 
@@ -190,7 +194,7 @@ def filled(store: Store) -> None:
     copying = email(
         2, new_text="Ned is fine.", quoted_text="> zqcopied", in_reply_to="<1@mail.example>"
     )
-    take(store, 2, copying, (ask(HIS), facts(HIS), DECISION), content="zqcopied")
+    take(store, 2, copying, his(), content="zqcopied")
 
 
 def erase(store: Store, **changes: object) -> Erased:
@@ -242,3 +246,257 @@ def test_no_word_of_an_erased_client_is_left_in_the_files(
     assert found_in_files(store, store_url, request, PLACES) == set()
     assert erased.cases == [1]
     assert store.first_broken_audit_row() is None
+
+
+def test_everything_in_the_database_is_known_to_whoever_erases(store: Store) -> None:
+    with store.erasures.database.reading() as connection:
+        there = set(connection.dialect.get_table_names(connection))
+
+    known = {table.name for table in metadata.sorted_tables}
+    others = {one for one in there - known if not is_of_the_index(one)}
+    assert others <= {"alembic_version", "sqlite_sequence"}
+
+
+def test_a_trial_says_what_would_go_and_lets_it_be(store: Store) -> None:
+    filled(store)
+    before = everything(store)
+
+    trial = erase(store, dry_run=True)
+    after = everything(store)
+    done = erase(store)
+
+    assert after == before
+    assert (trial.gone, trial.changed) == (done.gone, done.changed)
+    assert done.gone["messages"] == 1
+    assert done.changed["messages"] == 1
+
+
+def everything(store: Store) -> dict[str, int]:
+    with store.erasures.database.reading() as connection:
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in metadata.sorted_tables
+        }
+
+
+def test_what_others_are_asked_about_stays(store: Store) -> None:
+    filled(store)
+
+    erase(store)
+
+    story = store.case(2)
+    assert story is not None
+    assert story.messages[0].email.new_text == "Ned is fine."
+    assert store.case(1) is None
+    assert store.message("<1@mail.example>") is None
+
+
+def test_of_a_mail_about_two_clients_the_sentence_about_the_other_stays(store: Store) -> None:
+    imported(store)
+    said = "HT-100001 is off, she is unwell. Nothing else. HT-100002 is off, he is away."
+    here = said.index("he is away")
+    reason = Finding("x", "y", Span("new_text", here, here + 10, "he is away"), "rule:x", 0.9)
+    about_her = Finding("x", "y", Span("new_text", 0, 9, "HT-100001"), "rule:x", 0.9)
+    mail = email(1, new_text=said, signature="Ana")
+    take(
+        store,
+        1,
+        mail,
+        Outcome(replace(ask(HERS), findings=(about_her,)), facts(HERS), DECISION),
+        Outcome(replace(ask(HIS), findings=(reason,)), facts(HIS), DECISION, ask=1),
+    )
+
+    erase(store)
+
+    left = store.message("<1@mail.example>")
+    assert left is not None
+    assert left.email.new_text.endswith("HT-100002 is off, he is away.")
+    assert "unwell" not in left.email.new_text
+    assert "Nothing" not in left.email.new_text
+    assert "erased_in_part" in left.email.defects
+    story = store.case(2)
+    assert story is not None
+    [finding] = story.case.request.findings
+    assert finding.span == reason.span
+
+
+def test_the_same_mail_under_another_number_stays_out(store: Store) -> None:
+    filled(store)
+    erase(store)
+
+    again = raw_message(1, text="zqraw", uidvalidity=8)
+    store.keep_raw([again])
+    with store.batch(now=LATER) as batch:
+        assert batch.seen(again.digest)
+        batch.already_known(again.key, again.digest)
+
+    assert store.raw(again.digest) is None
+    assert store.known([again.key]) == {again.key}
+    assert count(store, messages) == 1
+    with store.erasures.database.reading() as connection:
+        [told] = connection.execute(select(tombstones).where(tombstones.c.blocked > 0))
+        assert connection.scalar(select(places.c.digest).where(places.c.uidvalidity == 8)) == ""
+    assert told.kind == "raw"
+
+
+def test_a_mail_that_nobody_could_read_stays_out_too(store: Store) -> None:
+    imported(store)
+    raw = locked(store)
+    erase(store)
+
+    store.keep_raw([raw])
+    with store.batch(now=LATER) as batch:
+        batch.quarantine(key(51), raw.digest, "too_large")
+
+    assert store.quarantined() == []
+    assert store.raw(raw.digest) is None
+
+
+def test_a_copy_of_the_mail_with_other_headers_stays_out(store: Store) -> None:
+    filled(store)
+    mail = store.message("<1@mail.example>")
+    assert mail is not None
+    erase(store)
+
+    take(store, 9, mail.email, Outcome(ask(HERS), facts(HERS), DECISION), content="other bytes")
+
+    assert store.message("<1@mail.example>") is None
+    assert count(store, raws) == 0
+
+
+def test_a_mail_that_had_come_but_was_not_stored_yet_is_not_stored_any_more(store: Store) -> None:
+    imported(store)
+    raw = raw_message(1, text="in flight")
+    store.keep_raw([raw])
+    erase(store)
+
+    with store.batch(now=LATER) as batch:
+        made = batch.add(raw.key, raw.digest, email(1), [Outcome(ask(HERS), facts(HERS), DECISION)])
+
+    assert made == ()
+    assert count(store, messages) == 0
+    assert store.raw(raw.digest) is None
+
+
+def test_of_a_mail_in_flight_what_is_about_others_is_stored(store: Store) -> None:
+    imported(store)
+    raw = raw_message(1, text="in flight")
+    store.keep_raw([raw])
+    erase(store)
+
+    with store.batch(now=LATER) as batch:
+        mail = email(1, new_text="HT-100001 is off. HT-100002 is off.")
+        span = Span("new_text", 18, 27, "HT-100002")
+        found = Finding("session_ids", "HT-100002", span, "rule:x", 0.9)
+        mine = Outcome(ask(HERS), facts(HERS), DECISION)
+        batch.add(
+            raw.key,
+            raw.digest,
+            mail,
+            [mine, Outcome(replace(ask(HIS), findings=(found,)), facts(HIS), DECISION, ask=1)],
+        )
+
+    left = store.message("<1@mail.example>")
+    assert left is not None
+    assert left.email.new_text.endswith("HT-100002 is off.")
+    assert "HT-100001" not in left.email.new_text
+
+
+def test_mail_that_comes_later_is_new_and_is_stored(store: Store) -> None:
+    filled(store)
+    erase(store)
+    late = replace(raw_message(7, text="new"), received_at=LATER + timedelta(hours=1))
+    store.keep_raw([late])
+
+    with store.batch(now=LATER + timedelta(hours=1)) as batch:
+        made = batch.add(late.key, late.digest, email(7, sent_at=LATER), [his()])
+
+    assert len(made) == 1
+    assert store.raw(late.digest) is not None
+
+
+def test_the_registry_does_not_bring_an_erased_client_back(store: Store) -> None:
+    imported(store)
+    erase(store)
+
+    therapists, people, booked = imported(store)
+
+    assert (therapists.erased, people.erased, booked.erased) == (0, 1, 1)
+    assert store.directory().client("C1") is None
+    assert store.directory().session("HT-100001") is None
+    assert store.directory().client("C2") is not None
+
+
+def test_erasing_again_finds_nothing_and_tells_of_the_first_time(store: Store) -> None:
+    filled(store)
+    first = erase(store)
+
+    second = erase(store, now=LATER + timedelta(days=1))
+
+    assert second.number == first.number
+    assert len(store.erasures.made()) == 1
+
+
+def test_the_trail_of_an_erasure_is_counts_alone(store: Store) -> None:
+    filled(store)
+
+    erase(store)
+
+    with store.erasures.database.reading() as connection:
+        told = [str(row) for row in connection.execute(select(audit))]
+    assert "erased" in told[-1]
+    assert [one for one in told if "zq" in one.lower() or "'C1'" in one] == []
+
+
+def test_a_therapist_is_erased_with_their_mails_and_as_an_alternative(store: Store) -> None:
+    filled(store)
+
+    wish = {"by": "boss", "reason": "request", "now": LATER}
+    erased = store.erasures.erase("therapist", "T1", **wish)
+
+    assert erased.cases == [1, 2]
+    assert count(store, messages) == 0
+    assert store.directory().therapist("T1") is None
+    assert store.directory().therapists_at("desk@practice.example")  # is another's as well
+
+
+def test_somebody_at_the_case_is_told_that_it_is_gone(store: Store) -> None:
+    filled(store)
+    erase(store)
+    verdict = Verdict(1, "approve", "anna", LATER)
+
+    with pytest.raises(RefusedError, match="there is no case 1"):
+        store.act(
+            verdict, version=2, state="done", request=None, decision=None, outgoing=[], now=LATER
+        )
+
+
+def test_what_was_about_to_leave_does_not(store: Store) -> None:
+    imported(store)
+    judged(store, hers(store))
+    with store.sending("platform", "me", timedelta(minutes=1)) as sending:
+        [row] = sending.take(LATER)
+        erased = erase(store)
+
+        with pytest.raises(LeaseLostError):
+            sending.note(row, "about to be handed over")
+
+    assert [one["state"] for one in erased.left] == ["sending"]
+    assert store.outbox() == []
+
+
+def test_an_erasure_is_repeated_by_its_marks_where_the_person_is_here_again(store: Store) -> None:
+    imported(store)
+    erased = erase(store)
+    marks = store.erasures.marks(erased.number)
+    with store.erasures.database.writing() as connection:  # as after a restore
+        connection.execute(tombstones.delete())
+        gone = {"client_id": "C1", "first_name": "", "last_name": "", "email": ""}
+        connection.execute(insert(clients), gone | {"fingerprint": ""})
+
+    assert store.erasures.named_by(marks) == [("client", "C1")]
+
+
+def count(store: Store, table: Table) -> int:
+    with store.erasures.database.reading() as connection:
+        return connection.scalar(select(func.count()).select_from(table)) or 0
