@@ -18,6 +18,7 @@ import typer
 from ingest.sources import Source, SourceError, SourceSpecError
 from ingest.workers import NoWorkersError
 from models.commands import models_app
+from review import logs
 from review.alerts import alerts
 from review.attachments import attachment
 from review.calls import Calls
@@ -39,19 +40,22 @@ from review.desk import (
 )
 from review.export_commands import export_app
 from review.hooks import livechat_app
+from review.keys import keys_app
 from review.metrics import metrics
 from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
+from review.privacy import erase, purge
 from review.retriage import retriage
 from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
 from review.shadowing import shadow
 from review.signing_in import sign_in
 from review.split_commands import merge, sentences, split
+from review.subject_access import subject_access
 from review.users import users_app
 from review.watching import watch
 from settings import SettingsError, SourceSettings, Start
-from store import StoreError, open_store
+from store import KeysError, StoreError, open_store
 from triage.records import Email
 
 #: What a machine says that has no more room, or whose disk has failed.
@@ -77,6 +81,7 @@ app.add_typer(users_app, name="users")
 app.add_typer(livechat_app, name="livechat")
 app.add_typer(audit_app, name="audit")
 app.add_typer(database_app, name="database")
+app.add_typer(keys_app, name="keys")
 models_app.command()(shadow)
 app.command()(deliver)
 app.command()(show)
@@ -90,6 +95,9 @@ app.command()(metrics)
 app.command()(alerts)
 app.command()(retriage)
 app.command()(backup)
+app.command()(erase)
+app.command()(purge)
+app.command("subject-access")(subject_access)
 app.command()(restore)
 
 
@@ -99,17 +107,21 @@ def command_line(engine: Engine) -> None:
         app(obj=Desk(engine))
     except Exception as error:
         code = _exit_code(error)
+        if code is None and logs.is_json():
+            logs.crashed(error)
+            sys.exit(1)
         if code is None:
             raise
         # A process without memory may have left its last words without the end of their line.
         lead = "\n" if isinstance(error, MemoryError | NoWorkersError) else ""
-        typer.echo(f"{lead}fit-triage: {_line(error)}", err=True)
+        typer.echo(lead, err=True, nl=False)
+        logs.complain(_line(error), "ended", error=type(error).__name__, exit_code=code)
         sys.exit(code)
 
 
 def _exit_code(error: Exception) -> int | None:
     """2 for wrong use, 1 where the world is unavailable, None for a bug of ours."""
-    if isinstance(error, SettingsError | SourceSpecError | UsageProblemError):
+    if isinstance(error, SettingsError | SourceSpecError | UsageProblemError | KeysError):
         return 2
     if isinstance(error, OSError):
         return 1 if error.errno in _NO_ROOM or "temporary directory" in str(error) else None
@@ -130,8 +142,12 @@ def configure(
     fast: Annotated[
         bool, typer.Option("--fast", help="Read without the transformer: quicker, less well.")
     ] = False,
+    log: Annotated[
+        logs.How | None, typer.Option(help="How the log is written on standard error.")
+    ] = None,
 ) -> None:
-    context.obj = Desk(context.obj.engine, config, fast)
+    logs.write(log or "plain")
+    context.obj = Desk(context.obj.engine, config, fast, log)
 
 
 @app.command()
@@ -173,10 +189,11 @@ def run(
         print_json(run_json(reports))
     else:
         print_reports(console(), reports, dry_run=dry_run)
-    failed = [report for report in reports if report.failed]
-    for report in failed:
-        typer.echo(f"fit-triage: {report.problem}", err=True)
-    if failed:
+    for place, report in enumerate(reports, 1):
+        if report.failed:
+            told = {"source": place, "refused_login": report.refused}
+            logs.complain(report.problem, "source_failed", **told)
+    if any(report.failed for report in reports):
         raise typer.Exit(1)
 
 
@@ -207,7 +224,8 @@ def demo(
     database = f"sqlite:///{folder / 'fit-triage.sqlite3'}"
     settings = desk.settings(database_url=database, authserv_id=sample.authserv_id, workers=1)
     specs = [SourceSettings(url=f"maildir:{sample.maildir}")]
-    with open_store(database) as store, counting("messages") as progress:
+    keys = settings.encryption.place()
+    with open_store(database, keys=keys) as store, counting("messages") as progress:
         import_files(store, sample.sessions, sample.therapists, sample.clients, sample.now)
         reports = desk.engine.run(settings, specs, store, sample.now, progress=progress)
         print_queues(console(), store.queue(), store.directory(), sample.now)
@@ -289,7 +307,7 @@ def explain(
     settings = desk.settings()
     found = messages_at(paths)
     for raw, email, requests in desk.engine.explain(settings, found):
-        file = raw.key.source
+        file = raw.key.source.removeprefix("livechat:")
         if not as_json:
             print_explained(console(), file, email, requests)
         elif isinstance(email, Email):

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ingest.sources import ALLOWED_SPECS, Access, Source
+from review import logs
 from settings import Settings, SettingsError, SourceSettings, Start, read_settings
 from store import (
     ImportReport,
@@ -84,12 +85,16 @@ class Desk:
     engine: Engine
     config: Path | None = None
     fast: bool = False  # whatever the settings say
+    log: logs.How | None = None  # likewise
 
     def settings(self, **changed: object) -> Settings:
+        """The settings, and from now on the log as they want it."""
         changed |= {"fast": True} if self.fast else {}
-        return read_settings(self.config).model_copy(
+        found = read_settings(self.config).model_copy(
             update={name: value for name, value in changed.items() if value is not None}
         )
+        logs.write(self.log or found.log)
+        return found
 
     def archive(self) -> Archive:
         """What the store holds, for the data team's commands."""
@@ -138,7 +143,7 @@ def store_of(settings: Settings, *, scratch: bool = False) -> Iterator[Store]:
         if scratch and new:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             database = f"sqlite:///{folder}/rehearsal.sqlite3"
-        yield stack.enter_context(open_store(database))
+        yield stack.enter_context(open_store(database, keys=settings.encryption.place()))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from settings import Settings, SettingsError, SourceSettings
 from store import Counts, Run, Store, StoreError, open_store
 from store.backups import last_backup
 from store.outbox import STATES
+
+log = logging.getLogger(__name__)
 
 
 def health_of(
@@ -102,6 +105,7 @@ def model_in_use(settings: Settings) -> tuple[str, str]:
     try:
         return load_reader(settings.model or None, fast=settings.fast).version, ""
     except ModelRefusedError as error:
+        log.info("the model is refused", extra={"event": "model_refused"})
         return "rules-only", str(error)
 
 
@@ -110,7 +114,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "settings", ""
     yield "templates", _problem(settings.wording)
     yield "model", model_in_use(settings)[1]
-    yield "database", _problem(lambda: open_store(settings.database_url).close())
+    yield "database", _problem(lambda: _opened(settings).close())
     yield "registry", _registry_problem(settings)
     for spec in settings.sources:
         yield spec.url, _problem(partial(_try_source, settings, spec))
@@ -121,11 +125,15 @@ def checks(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "authserv_id", "not set: no sender can be verified, so nothing will ever be ready"
 
 
+def _opened(settings: Settings) -> Store:
+    return open_store(settings.database_url, keys=settings.encryption.place())
+
+
 def _registry_problem(settings: Settings) -> str:
     from triage.limits import staleness
 
     try:
-        with open_store(settings.database_url) as store:
+        with _opened(settings) as store:
             counts = store.counts()
     except StoreError:
         return "cannot be looked up, see database"

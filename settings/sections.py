@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 if TYPE_CHECKING:
     from ingest.oauth import OAuth
+    from store.keys import KeyPlace
 
 
 class SettingsError(Exception):
@@ -280,6 +281,28 @@ class ShadowSettings(Section):
     share: float = Field(1, gt=0, le=1, description="Part of the mail, by the digest of its bytes")
     until: date | None = Field(None, description="The last day of it")
     seconds: float = Field(300, gt=0, description="How long one `models shadow` may take")
+
+
+class EncryptionSettings(Section):
+    """Whether texts and raw bytes are sealed in the database, and where the keys for that are."""
+
+    key_file: Path | None = Field(None, description="Of ours alone (mode 0600); see `keys new`")
+    keyring: str = Field("", description="Entry of the system's keyring, in place of a file")
+    search: Literal["words", "off"] = Field("words", description="Whether sealed mail is indexed")
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.key_file and self.keyring:
+            raise ValueError("key_file and keyring are two places: set one of them")
+        return self
+
+    def place(self) -> KeyPlace | None:
+        """Where the keys are; None where nothing is to be sealed."""
+        from store.keys import KeyPlace
+
+        if self.key_file is None and not self.keyring:
+            return None
+        return KeyPlace(self.key_file, self.keyring, searches=self.search == "words")
 
 
 class CertaintySettings(Section):

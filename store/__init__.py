@@ -4,6 +4,7 @@ from store.batch import Batch
 from store.errors import (
     AlreadyOutError,
     ConflictError,
+    KeysError,
     LeaseHeldError,
     LeaseLostError,
     RefusedError,
@@ -11,6 +12,7 @@ from store.errors import (
     StoreError,
 )
 from store.joining import CLOSED
+from store.keys import KeyPlace
 from store.leases import Lease
 from store.outbox import Later, Left, OutboxCounts, OutboxRow, Settled, Stuck
 from store.pages import NOBODY, Page, Place, Wanted
@@ -34,6 +36,8 @@ __all__ = [
     "ConflictError",
     "Counts",
     "ImportReport",
+    "KeyPlace",
+    "KeysError",
     "Later",
     "Lease",
     "LeaseHeldError",

@@ -162,7 +162,8 @@ class _Opened(TypeDecorator[Any]):
         told: ColumnElement[str] = cast(beside[self.of.anchor[0]], Text)
         for name in self.of.anchor[1:]:
             told = told.concat(literal_column("'/'")).concat(cast(beside[name], Text))
-        return told.concat(literal_column("':'")).concat(type_coerce(column, Text))
+        told = told.concat(literal_column("':'")).concat(type_coerce(column, Text))
+        return type_coerce(told, self.of)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002 - SQLAlchemy's signature
         return self._sealed

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 
 from store.rows import AT_ONCE, Rows
 from store.schema import decisions, messages
+from store.sealing import is_unopened
 from store.values import email_from, request_from, request_json
 from triage.records import NO_ASK, OpenCase, Outcome, Request, Said
 
@@ -41,7 +42,7 @@ def conversation_json(outcome: Outcome, asks: Iterable[_Place]) -> dict[str, obj
 
 def asks_of(request: Mapping[str, Any], message_ids: Iterable[int]) -> tuple[_Place, ...]:
     """Where a case's asks stand by its latest decision; *message_ids* are all of its messages."""
-    if "asks" in request:
+    if not is_unopened(request) and "asks" in request:
         return tuple((message_id, ask) for message_id, ask in request["asks"])
     return tuple((message_id, 0) for message_id in dict.fromkeys(message_ids))
 
@@ -53,7 +54,10 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
     rows = [*_stored_decisions(connection, numbers), *_pending_decisions(pending, numbers)]
     mails = _emails(connection, pending, numbers)
     said: dict[object, Mapping[str, Any]] = {}
+    damaged = {row.message_id for row in rows if is_unopened(row.request)}
     for row in rows:
+        if is_unopened(row.request):
+            continue
         key: object = (row.message_id, row.request.get("ask", 0))
         if "ask" not in row.request:
             key = ("first version", row.case_id, row.message_id)
@@ -65,8 +69,11 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
         request = (
             said.get(("read again", number, ask))
             or said.get(("first version", case_id, number))
-            or said[number, ask]
+            or said.get((number, ask))
         )
+        if request is None and number in damaged:
+            continue  # the case is told without what nobody can read any more
+        request = request or said[number, ask]
         found.append(Said(mails[number], request_from(request.get("said", request)), (number, ask)))
     return found
 

@@ -16,12 +16,16 @@ class StoreBusyError(StoreError):
     """
 
 
+class KeysError(StoreError):
+    """The keys of a sealed database are missing, are others, or lie open: wrong configuration."""
+
+
 class SealBrokenError(StoreError):
     """One value that is sealed does not open: it was changed, was moved, or its key is missing."""
 
     def __init__(self, name: str, anchor: str, why: str) -> None:
         super().__init__(f"{name} of {anchor} cannot be opened: {why}")
-        self.name, self.anchor = name, anchor
+        self.name, self.anchor, self.why = name, anchor, why
 
 
 class LeaseHeldError(StoreError):

@@ -14,6 +14,7 @@ from store.columns import AnyRow, clean
 from store.conversations import asks_of
 from store.rows import AT_ONCE
 from store.schema import cases, decisions, messages
+from store.sealing import is_unopened
 from store.values import request_from
 from triage.records import Decision, OpenCase
 from triage.threads import ENDED
@@ -169,7 +170,8 @@ def load(connection: Connection, ids: Collection[int]) -> list[OpenCase]:
             cases, decisions, decisions.c.id == cases.c.decision_id
         )
         for row in connection.execute(latest.where(cases.c.id.in_(some))):
-            found[row.id] = row
+            if not is_unopened(row.request):  # nobody can say what a mail would join
+                found[row.id] = row
         joined = (
             select(decisions.c.case_id, *_MAIL)
             .join_from(decisions, messages, messages.c.id == decisions.c.message_id)
@@ -185,7 +187,9 @@ def _open_case(row: AnyRow, mails: Mapping[int, AnyRow]) -> OpenCase:
     asks = asks_of(row.request, mails)
     # A mail that a retold conversation brought in stands in another case's decisions.
     own = [mails[number] for number in dict.fromkeys(n for n, _ in asks) if number in mails]
-    answers = (name for mail in own for name in _answered(mail.details))
+    answers = (
+        name for mail in own if not is_unopened(mail.details) for name in _answered(mail.details)
+    )
     return OpenCase(
         case_id=row.id,
         sender=row.sender,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from store.errors import StoreError
+from store.errors import KeysError
 from store.sealing import Key
 
 #: Under which the keyring of the operating system keeps them.
@@ -46,19 +46,19 @@ class KeyPlace:
         """The keys there, the newest last; at least one.
 
         Raises:
-            StoreError: There is none, others may read it too, or a line is no key.
+            KeysError: There is none, others may read it too, or a line is no key.
 
         """
         found = self._lines()
         if not found:
-            raise StoreError(f"{self} holds no key: make one with `fit-triage keys new`")
+            raise KeysError(f"{self} holds no key: make one with `fit-triage keys new`")
         return found
 
     def add(self) -> Key:
         """Make a new key and put it behind those that are there; all or nothing, on disk.
 
         Raises:
-            StoreError: It cannot be written there.
+            KeysError: It cannot be written there.
 
         """
         there = self._text() or ""
@@ -91,7 +91,7 @@ class KeyPlace:
         except ValueError:
             secret = b""
         if not line.startswith(_LINE) or len(secret) != _BYTES:
-            raise StoreError(
+            raise KeysError(
                 f"{self}, line {number}: no key as `fit-triage keys new` makes them "
                 f"({_LINE} and {_BYTES} bytes in base64)"
             )
@@ -106,20 +106,20 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"key file {path} cannot be read: {error.strerror}") from None
+        raise KeysError(f"key file {path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(found.st_mode) or len(text) > _MOST:
-        raise StoreError(f"key file {path} is no key file")
+        raise KeysError(f"key file {path} is no key file")
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise StoreError(
+        raise KeysError(
             f"key file {path} can be read or written by others (mode "
             f"{stat.S_IMODE(found.st_mode):04o}): allowed are 0400 and 0600, so `chmod 600` it"
         )
     if found.st_uid not in {os.geteuid(), 0}:
-        raise StoreError(f"key file {path} belongs to another user")
+        raise KeysError(f"key file {path} belongs to another user")
     try:
         return text.decode("ascii")
     except UnicodeDecodeError:
-        raise StoreError(f"key file {path} is no key file") from None
+        raise KeysError(f"key file {path} is no key file") from None
 
 
 def _replace(path: Path, text: str) -> None:
@@ -130,11 +130,11 @@ def _replace(path: Path, text: str) -> None:
         # Its name is a lock as well: of two that add a key at once, the second fails.
         handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        raise StoreError(
+        raise KeysError(
             f"{part} is there: another program adds a key, or did not end well"
         ) from None
     except OSError as error:
-        raise StoreError(f"key file {path} cannot be written: {error.strerror}") from None
+        raise KeysError(f"key file {path} cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
@@ -147,7 +147,7 @@ def _replace(path: Path, text: str) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise StoreError(f"key file {path} cannot be written: {error.strerror}") from None
+        raise KeysError(f"key file {path} cannot be written: {error.strerror}") from None
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
@@ -158,7 +158,7 @@ def _keyring(place: KeyPlace, put: str | None = None) -> str | None:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
-        raise StoreError(
+        raise KeysError(
             "the package keyring is not installed: pip install 'fit-triage[keyring]', "
             "or use key_file"
         ) from None
@@ -167,7 +167,7 @@ def _keyring(place: KeyPlace, put: str | None = None) -> str | None:
             keyring.set_password(SERVICE, place.keyring, put)
         return keyring.get_password(SERVICE, place.keyring)
     except KeyringError as error:
-        raise StoreError(f"{place} cannot be used: {type(error).__name__}") from None
+        raise KeysError(f"{place} cannot be used: {type(error).__name__}") from None
 
 
 def named(keys: Sequence[str]) -> str:

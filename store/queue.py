@@ -16,7 +16,8 @@ from store.conversations import asks_of
 from store.outgoing_schema import marks
 from store.rows import AT_ONCE
 from store.schema import audit, cases, decisions, folders, messages, quarantine, raws
-from store.values import decision_from, email_from, proposals_from, request_from
+from store.sealing import is_unopened
+from store.values import DAMAGED, decision_from, email_from, proposals_from, request_from
 from triage.records import Decision, Email, MessageKey, Proposal, Request
 
 #: What is left to the ordinary inbox is shown to those who ask for it, unless somebody has to check
@@ -146,6 +147,22 @@ def queue_conditions(
     return wanted
 
 
+def _decision_of(row: AnyRow) -> Decision:
+    """The latest decision on a case; where it is damaged, what the case's own row tells of it."""
+    if not any(map(is_unopened, (row.request, row.facts, row.decision))):
+        return decision_from(row.decision)
+    return Decision(
+        queue=row.queue,
+        state="check" if row.open else row.state,
+        blockers=tuple(filter(None, row.blockers.split(";"))),
+        deadline=row.deadline,
+        priority=row.priority,
+        reasons=(DAMAGED,),
+        safeguarding=row.safeguarding,
+        guarantee=row.guarantee,
+    )
+
+
 def _case_row(row: AnyRow, thread: Mapping[str, str]) -> CaseRow:
     return CaseRow(
         case_id=row.id,
@@ -158,10 +175,10 @@ def _case_row(row: AnyRow, thread: Mapping[str, str]) -> CaseRow:
         changed_at=row.changed_at,
         version=row.version,
         request=request_from(row.request),
-        decision=decision_from(row.decision),
+        decision=_decision_of(row),
         proposals=proposals_from(row.facts),
         message_ids=tuple(thread),
-        sender_is=row.facts.get("sender_is", ""),
+        sender_is="" if is_unopened(row.facts) else row.facts.get("sender_is", ""),
         assignee=row.assignee or "",
         snoozed_until=row.snoozed_until if row.snoozed_at_decision == row.decision_id else None,
         decision_id=row.decision_id,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exists, select, update
 
 from store.columns import AnyRow
 from store.database import Database, insert_new
-from store.errors import StoreError
+from store.errors import KeysError, SealBrokenError
 from store.keys import KeyPlace, named
 from store.keys_schema import sealing, sealing_keys
 from store.schema import messages, raws
@@ -31,14 +31,14 @@ def unlock(database: Database, place: KeyPlace | None) -> None:
     on; what it holds already is sealed by ``store.resealing.rotate``.
 
     Raises:
-        StoreError: It is sealed and a key is missing, or what is there holds no keys.
+        KeysError: It is sealed and a key is missing, or what is there holds no keys.
 
     """
     with database.reading() as connection:
         found, needed = _state(connection)
     if place is None:
         if needed:
-            raise StoreError(
+            raise KeysError(
                 f"database {database.name} is sealed with key {named(needed)}: {_ALLOWED}"
             )
         return
@@ -50,7 +50,7 @@ def unlock(database: Database, place: KeyPlace | None) -> None:
     ring = KeyRing(bytes.fromhex(found.salt), keys, place.keys)
     missing = [key_id for key_id in needed if key_id not in ring]
     if missing:
-        raise StoreError(
+        raise KeysError(
             f"database {database.name} is sealed with key {named(missing)}, and {place} holds "
             f"{named(tuple(ring))}: {_ALLOWED}"
         )
@@ -69,7 +69,7 @@ def follow(connection: Connection, ring: KeyRing) -> None:
 
 def _follow(ring: KeyRing, found: AnyRow) -> None:
     if found.writing and found.writing not in ring:
-        raise StoreError(f"the database is sealed with key {found.writing} now, which is not here")
+        raise KeysError(f"the database is sealed with key {found.writing} now, which is not here")
     ring.writing, ring.takes_plain, ring.searches = found.writing, found.takes_plain, found.words
 
 
@@ -121,9 +121,9 @@ def _prove(connection: Connection, ring: KeyRing, name: str) -> None:
         takes_plain, ring.takes_plain = ring.takes_plain, False
         try:
             proven = ring.open_text(_PROOF, row.id, row.proof) == row.id
-        except StoreError:
+        except SealBrokenError:
             proven = False
         finally:
             ring.takes_plain = takes_plain
         if not proven:
-            raise StoreError(f"database {name} was sealed with another key than {row.id} here")
+            raise KeysError(f"database {name} was sealed with another key than {row.id} here")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from store.columns import AnyRow
+from store.sealing import is_unopened
 from triage.records import (
     Address,
     Alternative,
@@ -55,7 +56,16 @@ def _finding_json(finding: Finding) -> dict[str, object]:
     }
 
 
+#: Said of what is sealed and does not open.
+DAMAGED: Final = (
+    "What is stored about this is damaged and cannot be opened: read the mail in the mailbox, and "
+    "tell operations (`fit-triage keys verify`)."
+)
+
+
 def request_from(stored: Mapping[str, Any]) -> Request:
+    if is_unopened(stored):
+        return Request("other", confidence=0.0)
     fields = {name: value for name, value in stored.items() if name in Request.__slots__}
     fields.update({name: tuple(fields.get(name, ())) for name in _SETS})
     fields["findings"] = tuple(_finding_from(item) for item in stored.get("findings", ()))
@@ -97,6 +107,8 @@ def client_id(facts: CaseFacts) -> str:
 
 
 def proposals_from(stored: Mapping[str, Any]) -> tuple[Proposal, ...]:
+    if is_unopened(stored):
+        return ()
     return tuple(Proposal(**item) for item in stored.get("proposals", ()))
 
 
@@ -138,6 +150,8 @@ def _alternative_json(item: Alternative) -> dict[str, object]:
 
 
 def decision_from(stored: Mapping[str, Any]) -> Decision:
+    if is_unopened(stored):
+        return Decision("cancellation", "check", ("low_confidence",), None, 0, (DAMAGED,))
     draft, deadline = stored["draft"], stored["deadline"]
     return Decision(
         queue=stored["queue"],
@@ -176,9 +190,15 @@ def details_json(email: Email) -> dict[str, object]:
     }
 
 
+_NO_DETAILS: Final[Mapping[str, Any]] = {
+    "sender_name": "", "reply_to": (), "recipients": (), "authentication": "", "attachments": (),
+    "in_reply_to": "", "references": (), "defects": ("damaged_in_store",),
+}  # fmt: skip
+
+
 def email_from(row: AnyRow) -> Email:
     """The ``Email`` of a row of ``messages``."""
-    details = row.details
+    details = _NO_DETAILS if is_unopened(row.details) else row.details
     return Email(
         message_id=row.message_id,
         sender=Address(details["sender_name"], row.sender),
