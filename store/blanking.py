@@ -71,6 +71,22 @@ def blocked(text: str) -> str:
     return _LETTER.sub(BLOCK, text)
 
 
+def masked(text: str, words: Words) -> str:
+    """*text* without *words* themselves; what is said around them stays."""
+    for start, end in words.within(text):
+        text = text[:start] + blocked(text[start:end]) + text[end:]
+    return text
+
+
+def masked_any(value: Any, words: Words) -> Any:  # noqa: ANN401 - JSON
+    """A JSON value without *words* themselves."""
+    if isinstance(value, str):
+        return masked(value, words)
+    if isinstance(value, Mapping):
+        return {name: masked_any(item, words) for name, item in value.items()}
+    return [masked_any(item, words) for item in value] if isinstance(value, list) else value
+
+
 def without(text: str, words: Words) -> str:
     """*text* without the sentences in which any of *words* stands."""
     found = words.within(text)

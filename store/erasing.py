@@ -46,6 +46,7 @@ from store.sweeping import (
     look_through,
     respan,
     rewrite_mail,
+    spans_of,
     sweep,
     without_words,
 )
@@ -286,7 +287,7 @@ class _Erasing:
         told = self._connection.execute(query.where(decisions.c.message_id == row.id))
         for case_id, request in told:
             places = lose if case_id in mine.cases else keep
-            for part, start, end, words in _spans(request):
+            for part, start, end, words in spans_of(request):
                 if getattr(row, part)[start:end] == words:
                     places[part].append((start, end))
         texts = {part: only(getattr(row, part), keep[part], lose[part]) for part in _PARTS}
@@ -381,12 +382,6 @@ class _Erasing:
             self._gone[table.name] += self._connection.execute(
                 delete(table).where(condition)
             ).rowcount
-
-
-def _spans(request: dict[str, Any]) -> Iterable[tuple[str, int, int, str]]:
-    """Where an ask stands in its own mail."""
-    own = request.get("said", request)
-    return [tuple(one["span"]) for one in own.get("findings", ()) if one["span"]]
 
 
 def _all(connection: Connection, column: Any) -> Iterable[str]:  # noqa: ANN401 - of any table

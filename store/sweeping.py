@@ -213,3 +213,9 @@ def _still_said(request: Mapping[str, Any], texts: str) -> dict[str, Any]:
         for one in left.get("findings", ())
     ]
     return left
+
+
+def spans_of(request: Mapping[str, Any]) -> Iterable[tuple[str, int, int, str]]:
+    """Where an ask stands in its own mail."""
+    own = request.get("said", request)
+    return [tuple(one["span"]) for one in own.get("findings", ()) if one["span"]]
