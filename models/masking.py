@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from models.corpus import Corpus
     from triage.redaction import Vocabulary
 
 _DIGITS: Final = 6
@@ -111,6 +112,14 @@ def vocabulary(registered: Iterable[str] = (), *, without: str = "") -> Vocabula
 
     language, corpus = load_language(), load_corpus()
     texts = [e.email.new_text for e in corpus.examples if e.file != without]
-    everyday = known_words([*texts, *(s.text for s in corpus.sentences)])
+    everyday = set(known_words([*texts, *(s.text for s in corpus.sentences)]))
+    everyday -= _names_in(corpus) - language.names["common"] - language.names["openers"]
     names = language.patterns["given_names"]
     return Vocabulary.of(language.names, names, everyday=everyday, registered=registered)
+
+
+def _names_in(corpus: Corpus) -> set[str]:
+    """The words of senders and clients, for some of the messages write them small."""
+    senders = (e.email.sender.name for e in corpus.examples)
+    clients = (r.client_ref or "" for e in corpus.examples for r in e.requests)
+    return {word.lower() for name in (*senders, *clients) for word in _WORD.findall(name)}

@@ -43,20 +43,38 @@ def redact(
     nobody sees would hide a name. *names* are known of this message (its sender, its client),
     *ids* as well; *year* is that of writing.
     """
-    placed = _Placed()
     plain = [fold(text).text for text in texts]
     hidden = frozenset(part for name in names for part in parts_of(name) if len(part) > 1)
     exact = _exact(ids)
-    told: list[tuple[str, list[Mark]]] = []
-    for text in plain:
-        found = _with_exact(text, marks(text, year), exact)
-        found += list(NameFinder(text, found, vocabulary, hidden).found())
-        told.append((text, sorted(found)))
-        placed.learn(text[m.start : m.end] for m in found if m.kind == "NAME")
+    beside = [_with_exact(text, marks(text, year), exact) for text in plain]
+    # Twice: who is named in one place ("my client Bee") is known in all others.
+    hidden |= _learned(plain, beside, vocabulary, hidden)
+    told = [
+        sorted([*some, *NameFinder(text, some, vocabulary, hidden).found()])
+        for text, some in zip(plain, beside, strict=True)
+    ]
+    placed = _Placed()
+    for text, found in zip(plain, told, strict=True):
+        placed.learn(text[mark.start : mark.end] for mark in found if mark.kind == "NAME")
     return Redacted(
-        tuple(placed.replace(text, found) for text, found in told),
-        Counter(mark.kind for _, found in told for mark in found),
+        tuple(placed.replace(text, found) for text, found in zip(plain, told, strict=True)),
+        Counter(mark.kind for found in told for mark in found),
     )
+
+
+def _learned(
+    texts: Sequence[str],
+    beside: Sequence[Sequence[Mark]],
+    vocabulary: Vocabulary,
+    hidden: frozenset[str],
+) -> frozenset[str]:
+    words: set[str] = set()
+    for text, some in zip(texts, beside, strict=True):
+        finder = NameFinder(text, some, vocabulary, hidden)
+        for mark in finder.found():
+            if mark.kind == "NAME" and finder.is_sure(mark):
+                words.update(w for w in parts_of(text[mark.start : mark.end]) if len(w) > 2)
+    return frozenset(words)
 
 
 def _exact(ids: Iterable[str]) -> re.Pattern[str] | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal[
-    "NAME", "EMAIL", "LINK", "HANDLE", "ID", "SESSION", "NHS NUMBER", "PHONE", "NUMBER",
+    "NAME", "PLACE", "EMAIL", "LINK", "HANDLE", "ID", "SESSION", "NHS NUMBER", "PHONE", "NUMBER",
     "ADDRESS", "DATE",
 ]  # fmt: skip
 
@@ -26,14 +26,15 @@ class Mark(NamedTuple):
 
 _TOP: Final = r"(?:com|org|net|uk|io|me|info|eu|ie|co|example|test|therapy|clinic|health|care)"
 _EMAIL: Final = re.compile(
-    r"[\w.+%'-]+ ?(?:@|\(at\)|\[at\]) ?[\w-]+(?:(?: ?(?:\(dot\)|\[dot\]) ?|\.)[\w-]+)*"
-    rf"|\b[\w.+-]+ at [\w-]+(?: dot [\w-]+)* dot {_TOP}(?: dot uk)?\b"
-    rf"|\b[\w.+-]+ at [\w-]+(?:\.[\w-]+)*\.{_TOP}\b",
+    r"(?<![\w.+%'-])[\w.+%'-]{1,64} ?(?:@|\(at\)|\[at\]) ?[\w-]{1,63}"
+    r"(?:(?: ?(?:\(dot\)|\[dot\]) ?|\.)[\w-]{1,63}){0,6}"
+    rf"|(?<![\w.+-])[\w.+-]{{1,64}} at [\w-]{{1,63}}(?: dot [\w-]{{1,63}}){{0,4}} dot {_TOP}\b"
+    rf"|(?<![\w.+-])[\w.+-]{{1,64}} at [\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{0,4}}\.{_TOP}\b",
     re.IGNORECASE,
 )
 _LINK: Final = re.compile(
     rf"\b(?:https?|ftp)://\S*[^\s.,;:!?)\]>\"']|\bwww\.[^\s,;)>\"']+[^\s.,;:!?)\]>\"']"
-    rf"|\b(?:[a-z0-9-]+\.)+{_TOP}\b(?:/[^\s,;)>\"']*)?",
+    rf"|(?<![\w.-])(?:[a-z0-9-]{{1,63}}\.){{1,6}}{_TOP}\b(?:/[^\s,;)>\"']*)?",
     re.IGNORECASE,
 )
 _HANDLE: Final = re.compile(r"(?<![\w.])@[A-Za-z]\w{2,}")
@@ -53,9 +54,10 @@ _INSURANCE: Final = re.compile(
     r"\b[A-CEGHJ-PR-TW-Z]{2} ?(?:\d ?){6}[A-D]\b", re.IGNORECASE
 )  # National Insurance
 _PHONE: Final = re.compile(
-    r"(?<![\w.])(?:\(?(?:\+|00) ?\(?\d|\(?0|\(\d)[\d ().\[\]/–-]{6,22}\d(?!\d)(?: ?(?:x|ext\.?) ?\d+)?"
+    r"(?<![\w.])(?:\(?(?:\+|00) ?\(?\d|\(?0|\(\d)[\d ().\[\]/–-]{6,22}\d(?!\d)"
+    r"(?: ?(?:x|ext\.?) ?\d+)?"
 )
-_RUN: Final = re.compile(r"(?<![\w.£$€])\d(?:[ .()-]{0,2}\d){8,}(?!\d)")
+_RUN: Final = re.compile(r"(?<![\w.£$€])\d(?:(?: ?[()-] ?|[ .])?\d){8,}(?!\d)")
 _DIGIT: Final = r"(?:zero|oh?|nought|one|two|three|four|five|six|seven|eight|nine|\d{1,6})"
 _SPOKEN: Final = re.compile(
     rf"\b(?:(?:double|triple|treble)[ -])?{_DIGIT}"
@@ -66,7 +68,8 @@ _DATE_LIKE: Final = re.compile(
     r"(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d"
 )
 _BANK: Final = re.compile(r"\bsort code\W{0,4}(\d\d[ -]?\d\d[ -]?\d\d)\b", re.IGNORECASE)
-_LONG: Final = re.compile(r"(?<![\w£$€.,])\d{5,}(?![\d%])")
+_LONG: Final = re.compile(r"(?<![\w£$€,])(?<!\d\.)\d{5,}(?![\d%])")
+_MACHINE: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _MONTH: Final = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
@@ -77,15 +80,16 @@ _DATE: Final = (
     r"|\d{1,2}[./ -]\d{1,2}[./ -](?:(?:19|20)\d\d|\d\d)\b|(?:19|20)\d\d-\d\d-\d\d)"
 )
 _BORN: Final = re.compile(
-    r"\b(?:d\.?o\.?b\b\.?|date of birth|birth ?date|birthday|born)\W{0,4}(?:(?:is|was|on|in)\W{1,2})*"
+    r"\b(?:d\.?o\.?b\b\.?|date of birth|birth ?date|birthday|born)\W{0,4}"
+    r"(?:(?:is|was|on|in)\W{1,2})*"
     rf"({_DATE}|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}\b)",
     re.IGNORECASE,
 )
 _ANY_DATE: Final = re.compile(rf"(?<![\w/]){_DATE}(?![\w/])", re.IGNORECASE)
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 
-_POSTCODE: Final = r"(?:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]?[ \n]?\d[ABD-HJLNP-UW-Z]{2})"
-_CAP: Final = r"[A-ZÀ-ÞĀ-ɏ][\w'.-]*"
+_POSTCODE: Final = r"(?i:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]?[ \n]?\d[ABD-HJLNP-UW-Z]{2})"
+_CAP: Final = r"[A-ZÀ-ÞĀ-ɏ][\w'.-]{0,30}"  # bounded, as all of these: mail may be hostile
 _STREETS: Final = (
     "Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Close|Cl|Drive|Dr|Court|Ct|Crescent|Cres|Place|Pl|Terrace"
     "|Gardens?|Gdns|Way|Grove|Square|Sq|Hill|Mews|Row|Walk|Park|Green|Rise|View|Parade|Wharf|Quay"
@@ -93,20 +97,27 @@ _STREETS: Final = (
     "|Bridge|Fold|Croft|Meadows?|Fields?|Orchard|Ridge|Passage|Circus|Alley|Harbour|Shore|Ville"
     "|Stravenue|Junction|Junctions|Lodge|Mansions|Point|Tower|Buildings"
 )
+_NO_STREET: Final = r"(?!(?:Initial|The|In|At|On|From|To|Near)\b)"
 _NUMBERED: Final = r"(?:(?:Flat|Unit|Apartment|Apt|Studio|Suite|Room)\.? ?\d*[A-Za-z]?,?[ \n])?"
 _ADDRESS: Final = re.compile(
     # 14a Beech Road, or Rose Cottage; then town and county up to the postcode
     rf"{_NUMBERED}(?:\b\d{{1,4}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ \n](?:{_CAP}[ ]){{0,4}}?"
     rf"(?:{_CAP})[ ](?:{_STREETS})\b\.?"
-    rf"|\b(?:(?!(?:Initial|The|In|At|On|From|To|Near)\b){_CAP}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Close"
-    rf"|Crescent|Terrace|Gardens|Grove|Mews|Drive|Cottage)\b)"
+    rf"|\b(?:{_NO_STREET}{_CAP}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Close|Crescent"
+    r"|Terrace|Gardens|Grove|Mews|Drive|Cottage)\b)"
     rf"(?:,?\s{{1,2}}{_CAP}(?:[ -](?:{_CAP}|upon|on|le|by|in|the|under))*){{0,3}}?,?\s{{1,2}}"
     rf"{_POSTCODE}\b"
+)
+#: Whatever it is called, up to a postcode: "6 Cook Flat, Hall Mission, East Grinstead RH19 1AA".
+_UP_TO_CODE: Final = re.compile(
+    rf"\b(?:(?:{_CAP}|\d{{1,4}}[A-Za-z]?(?:[-/]\d+)?|upon|on|le|by|in|the|under|of)"
+    r"(?:,?[ ]|,?\n)){1,10}"
+    rf"(?<=[ \n]){_POSTCODE}\b"
 )
 _STREET: Final = re.compile(
     rf"{_NUMBERED}(?:\b\d{{1,4}}[A-Za-z]?(?:[-/]\d{{1,4}})?,?[ \n](?:{_CAP}[ ]){{0,4}}?"
     rf"(?:{_CAP})[ ](?:{_STREETS})\b(?!')"
-    rf"|\b(?:(?!(?:Initial|The|In|At|On|From|To|Near)\b){_CAP}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Crescent"
+    rf"|\b(?:{_NO_STREET}{_CAP}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Crescent"
     r"|Terrace|Mews|Cottage)\b(?!'))"
 )
 _SMALL_STREET: Final = re.compile(
@@ -194,6 +205,7 @@ _FINDERS: Final[tuple[_Finder, ...]] = (
     _plain(_EMAIL, "EMAIL"),
     _plain(_LINK, "LINK"),
     _plain(_HANDLE, "HANDLE"),
+    _plain(_MACHINE, "LINK"),
     _plain(_BORN, "DATE", 1),
     _dates,
     _plain(_SESSION, "SESSION"),
@@ -203,6 +215,7 @@ _FINDERS: Final[tuple[_Finder, ...]] = (
     _phones,
     _spoken,
     _plain(_ADDRESS, "ADDRESS"),
+    _plain(_UP_TO_CODE, "ADDRESS"),
     _plain(_STREET, "ADDRESS"),
     _small_streets,
     _plain(_CODED, "ADDRESS"),

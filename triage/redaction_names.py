@@ -37,12 +37,12 @@ _LEADS_SMALL: Final = re.compile(
 _FOLLOWS: Final = re.compile(
     r"'s\b| (?:is|was|has|had|wants?|wanted|told|said|says|came|comes|booked|asked|asks|feels?|felt"
     r"|needs?|agreed|agrees|knows?|and i\b|and I\b|does|did|would|rang|replied|wrote|sees?|thinks?"
-    r"|mentioned|described|disclosed|started|turned|lives?|goes|got)\b"
+    r"|mentioned|described|disclosed|started|turned|lives?|goes|got|doesn't|didn't|won't|isn't)\b"
 )
 _ENDS: Final = re.compile(r"(?:^|[\n.!?:;>\"(*•\[]|\n\W*|\s[-–] ?|\d[.)] )\s*\W*$")
 _INITIALS: Final = re.compile(
-    r"(?<![\w.&'/-])(?:(?:[A-Z]\. ?){2,3}(?:[A-Z]\b)?|[A-HJ-Z]\.(?=[ ,:;)\n]|'s|$)|[B-HJ-Z](?![\w&'/.-])"
-    r"|[B-HJ-Z](?='s\b)|A(?='s\b)|A(?= and I\b))"
+    r"(?<![\w.&'/-])(?:(?:[A-Z]\. ?){2,3}(?:[A-Z]\b)?|[A-HJ-Z]\.(?=[ ,:;)\n]|'s|$)"
+    r"|[B-HJ-Z](?![\w&'/.-])|[B-HJ-Z](?='s\b)|A(?='s\b)|A(?= and I\b))"
 )
 _SAID_INITIALS: Final = re.compile(
     r"\binitials?:? (?:are |is |being )?((?:[A-Za-z]\b[. ]{0,2}){1,3})(?![\w'])", re.IGNORECASE
@@ -55,10 +55,38 @@ _LETTERED: Final = re.compile(
     re.IGNORECASE,
 )
 _PARTICLES: Final = frozenset(
-    ("de", "da", "di", "del", "della", "van", "von", "der", "den", "bin", "bint", "ibn", "al", "el",
-     "ap", "ab", "ferch", "mac", "nic", "ni", "le", "la", "du", "dos", "das", "ter", "ten", "o", "abu",
-     "st")
-)  # fmt: skip
+    """
+    de da di del della van von der den bin bint ibn al el ap ab ferch mac nic ni le la du dos das
+    ter ten o abu st
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
+#: Doubtful names that open sentences as words; others at the head of one are names.
+_OPENING: Final = frozenset(
+    """
+    will may hope love happy true mark march august april june young win bill page joy chance star
+    christmas tuesday good art bell cat rob sue grant reed queen noble rain sunny rocky rusty
+    misty summer autumn job spike stone sky river forest storm liberty harmony earnest merry
+    christian patience tan tally temple cash chase skip gale heath
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
+#: After these even an everyday word is a name.
+_CALLED: Final = re.compile(
+    r"\b(?:called|named|name is|name's|known as|client:? \"|client:? ') ?[\"']?$", re.IGNORECASE
+)
+_DAYS: Final = frozenset(
+    """
+    monday tuesday wednesday thursday friday saturday sunday mon tue tues wed weds thu thur thurs
+    fri sat sun january february march april may june july august september october november
+    december jan feb mar apr jun jul aug sep sept oct nov dec christmas easter session sessions
+    initial english british zoom
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
+_SURNAME: Final = re.compile(r" ([A-ZÀ-Þ][a-zà-ÿ][\w'-]+)\b")
+_ALONE: Final = re.compile(r"[.,!]?\s*(?:\n|$)")
+_AFTER: Final = re.compile(r" ([A-ZÀ-Þ][A-ZÀ-Þ'-]+)\b")
+_BEFORE: Final = re.compile(r"\b([A-ZÀ-Þ][A-ZÀ-Þ'-]+) $")
+_SOMEWHERE: Final = re.compile(r"\b(?:in|near|around|outside) $")
+_LATIN: Final = 0x24F  # the last letter of Latin with its marks
 _ACRONYM: Final = 5  # letters; longer words in capitals are no abbreviations
 _NO_NAME: Final = ("n't", "'ve", "'ll", "'d", "'re", "'m")
 
@@ -77,6 +105,7 @@ class Vocabulary:
     given: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
     registered: frozenset[str] = frozenset()
+    openers: frozenset[str] = frozenset()  # of the common ones: those that open sentences
 
     @classmethod
     def of(
@@ -88,15 +117,29 @@ class Vocabulary:
         registered: Iterable[str] = (),
     ) -> Vocabulary:
         """From the language's word lists, those of first names, and names of the registry."""
-        given, doubtful = (frozenset(names.get(key, "").split()) for key in ("names", "words"))
-        kept = frozenset(words.get("not_names", ())) - _TITLES
+        given, doubtful, more = (
+            frozenset(names.get(key, "").split()) for key in ("names", "words", "kept")
+        )
         common = frozenset(everyday).union(words.get("common", ()), words.get("openers", ()))
-        known = frozenset(part for name in registered for part in parts_of(name))
-        return cls(common - given | _SMALL, kept, given, doubtful, known)
+        known = frozenset(part for name in registered for part in parts_of(name) if len(part) > 1)
+        kept = more.union(words.get("not_names", ())) - doubtful | _CALENDAR
+        openers = frozenset(words.get("openers", ())).union(words.get("other_people", ()))
+        return cls(common - given | _SMALL, kept - given, given, doubtful, known, openers)
 
 
 _SMALL: Final = frozenset(("a", "i", "an", "am", "pm", "st", "nd", "rd", "th"))
-_TITLES: Final = frozenset(("x", "xx"))
+#: Names as well, but mail is about appointments.
+_CALENDAR: Final = frozenset(("april", "june", "may", "august", "christmas", "tuesday"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A word where it stands; ``halves`` are it and its parts, folded: "smith-jones" has three."""
+
+    word: str
+    halves: tuple[str, ...]
+    start: int
+    end: int
 
 
 class NameFinder:
@@ -116,8 +159,7 @@ class NameFinder:
 
     def found(self) -> Iterator[Mark]:
         spans: list[tuple[int, int]] = []
-        for match in (*_SAID_INITIALS.finditer(self._text),):
-            spans.append(match.span(1))
+        spans += [match.span(1) for match in _SAID_INITIALS.finditer(self._text)]
         spans += [m.span() for m in _INITIALS.finditer(self._text) if self._is_initial(m)]
         before: tuple[int, int] | None = None
         for match in TOKEN.finditer(self._text):
@@ -132,6 +174,13 @@ class NameFinder:
                 spans.append((start, end))
                 before = start, end
         yield from self._joined(sorted(set(spans)))
+
+    def is_sure(self, mark: Mark) -> bool:
+        """Whether the words of a name found are names in the rest of the message as well."""
+        words = [*parts_of(self._text[mark.start : mark.end])]
+        known = self._words.common | self._words.kept
+        called = _CALLED.search(self._text[max(0, mark.start - 24) : mark.start])
+        return called is not None or not any(word in known for word in words)
 
     def _joined(self, spans: Sequence[tuple[int, int]]) -> Iterator[Mark]:
         """Neighbours are one name: "Ana de Souza", "J. P. Mensah-Cole"."""
@@ -158,7 +207,10 @@ class NameFinder:
     def _trimmed(self, first: int, last: int) -> Mark:
         while last > first and self._text[last - 1] in " \n":
             last -= 1
-        return Mark(first, last, "NAME")
+        somewhere = _SOMEWHERE.search(self._text[max(0, first - 10) : first])
+        whole = folded_name(self._text[first:last])
+        is_person = any(w in self._words.given or w in self._hidden for w in whole.split())
+        return Mark(first, last, "PLACE" if somewhere and not is_person else "NAME")
 
     def _is_initial(self, match: re.Match[str]) -> bool:
         start, end = match.span()
@@ -174,78 +226,113 @@ class NameFinder:
             return _LETTERED.search(before) is None and not self._shouted(start)
         return True
 
-    def _is_name(self, word: str, start: int, end: int, *, follows: bool) -> bool:
+    def _is_name(  # noqa: PLR0911 - an ordered list of questions, the first answer counts
+        self, word: str, start: int, end: int, *, follows: bool
+    ) -> bool:
         lower = folded_name(word)
-        if not lower or len(word) == 1 or word.endswith(_NO_NAME):
+        if not lower or len(word) == 1 or word.lower().endswith(_NO_NAME):
             return False
-        if any(ord(c) > 0x24F for c in word):  # mail here is English; what is not is a name
+        if any(ord(c) > _LATIN for c in word):  # mail here is English; what is not is a name
             return True
-        bare = lower.replace(" ", "")
-        halves = [bare] if " " not in lower else [bare, *lower.split()]
+        seen = _Seen(
+            word, tuple(dict.fromkeys((lower.replace(" ", ""), *lower.split()))), start, end
+        )
         if word.islower():
-            return self._is_small_name(halves, start, end)
-        if any(h in self._hidden for h in halves) and not self._is_everyday(halves, start, end):
+            return self._is_small_name(seen)
+        if self._has(seen, self._hidden) and not self._is_everyday(seen):
             return True
-        before = self._text[max(0, start - 16) : start]
-        if _TITLE.search(before):
-            return bare not in _NOT_TITLED
-        if word.isupper() and len(word) > 1:
-            return self._is_capitals_name(word, halves, start, follows=follows)
-        return self._is_capital_name(word, halves, start, end, follows=follows)
+        if _TITLE.search(self._text[max(0, start - 16) : start]):
+            return seen.halves[0] not in _NOT_TITLED
+        if word.isupper():
+            return self._is_capitals_name(seen, follows=follows)
+        return self._is_capital_name(seen, follows=follows)
 
-    def _is_everyday(self, halves: Sequence[str], start: int, end: int) -> bool:
-        """Whether a known name is but a word here: "Will" of "Will you …", "May" the month."""
-        words = self._words
-        if not any(h in words.doubtful or h in words.kept or h in words.common for h in halves):
-            return False
-        opens = self._opens(start)
-        return opens and _FOLLOWS.match(self._text, end) is None
+    def _has(self, seen: _Seen, words: Collection[str]) -> bool:
+        return any(half in words for half in seen.halves)
 
-    def _is_small_name(self, halves: Sequence[str], start: int, end: int) -> bool:
+    def _is_ordinary(self, seen: _Seen) -> bool:
+        """Whether it is no name by what is known of it, or of both its halves."""
+        known = (self._words.common, self._words.kept)
+        whole, *halves = (any(half in some for some in known) for half in seen.halves)
+        return whole or (len(halves) > 1 and all(halves))
+
+    def _is_everyday(self, seen: _Seen) -> bool:
+        """Whether a name is but a word here: "Will you", "May" and "Hope" that open a sentence."""
         words = self._words
-        if all(h in words.common or h in words.kept for h in halves[-1:]):
+        if seen.halves[0] in words.given or not (
+            self._has(seen, words.doubtful) or self._is_ordinary(seen)
+        ):
             return False
-        if any(h in words.common or h in words.kept for h in halves[:1]):
+        if self._has(seen, words.doubtful) and seen.halves[0] not in _OPENING:
             return False
-        if any(h in self._hidden or h in words.given or h in words.registered for h in halves):
+        alone = _ALONE.match(self._text, seen.end) and self._text[: seen.start][-1:] in {"", "\n"}
+        opens = self._opens(seen.start) and not alone  # alone in its line it signs the mail
+        return opens and _FOLLOWS.match(self._text, seen.end) is None
+
+    def _is_small_name(self, seen: _Seen) -> bool:
+        words = self._words
+        if self._is_ordinary(seen) or any(
+            h in words.common or h in words.kept for h in seen.halves
+        ):
+            return False
+        if any(self._has(seen, some) for some in (self._hidden, words.given, words.registered)):
             return True
-        before = self._text[max(0, start - 24) : start]
-        if halves[0] in words.doubtful:
-            return bool(_LEADS.search(before)) and _FOLLOWS.match(self._text, end) is not None
+        before = self._text[max(0, seen.start - 24) : seen.start]
+        if self._has(seen, words.doubtful):
+            follows = _FOLLOWS.match(self._text, seen.end) is not None
+            return follows and _LEADS.search(before) is not None
         if _LEADS.search(before):
             return True
         return self._is_small and _LEADS_SMALL.search(before) is not None
 
-    def _is_capitals_name(
-        self, word: str, halves: Sequence[str], start: int, *, follows: bool
-    ) -> bool:
-        words = self._words
-        if any(h in words.given or h in words.registered for h in halves):
-            return not any(h in words.kept for h in halves)
-        if all(h in words.kept or h in words.common for h in halves):
+    def _is_capitals_name(self, seen: _Seen, *, follows: bool) -> bool:
+        words, kept = self._words, self._words.kept
+        if self._has(seen, kept) and not self._has(seen, words.given):
             return False
-        if follows or self._shouted(start):
+        if self._has(seen, words.given) or self._has(seen, words.registered):
             return True
-        return len(word) > _ACRONYM or len(word) == 2
+        led = _LEADS.search(self._text[max(0, seen.start - 24) : seen.start]) is not None
+        beside = follows or self._is_beside_capitals(seen)
+        if self._has(seen, words.doubtful):
+            return led or beside
+        if self._is_ordinary(seen):
+            says = _FOLLOWS.match(f" {seen.word.lower()}") or seen.halves[0] in words.openers
+            return follows and not says
+        if led or beside or self._shouted(seen.start):
+            return True
+        return len(seen.word) > _ACRONYM or len(seen.word) == 2
 
-    def _is_capital_name(
-        self, word: str, halves: Sequence[str], start: int, end: int, *, follows: bool
-    ) -> bool:
-        words, bare = self._words, halves[0]
-        if any(h in words.given for h in halves):
+    def _is_beside_capitals(self, seen: _Seen) -> bool:
+        """Whether another unknown word in capitals stands next to it: "GINO PLATH"."""
+        near = _AFTER.match(self._text, seen.end) or _BEFORE.search(self._text, 0, seen.start)
+        if near is None or self._shouted(seen.start):
+            return False
+        other = folded_name(near[1]).replace(" ", "")
+        return not (other in self._words.kept or other in self._words.common)
+
+    def _is_capital_name(self, seen: _Seen, *, follows: bool) -> bool:
+        words, whole = self._words, seen.halves[0]
+        if self._has(seen, words.given):
             return True
-        if bare in words.kept:
-            return False
-        opens = self._opens(start) or self._titled(start)
-        if bare in words.doubtful:
-            return not opens or follows or _FOLLOWS.match(self._text, end) is not None
-        if bare in words.common or (
-            len(halves) > 1 and all(h in words.common or h in words.kept for h in halves[1:])
-        ):
-            return follows and not opens and not self._titled(start)
-        if word[1:] != word[1:].lower() and word.upper()[:3] in {"PTS", "CPT"}:
-            return False
+        if whole in words.kept:
+            return follows and whole not in _DAYS  # "Ana Kent", and not "told Ana Thursday"
+        opens = self._opens(seen.start) or self._titled(seen.start)
+        if self._has(seen, words.doubtful):
+            return whole not in _OPENING or not opens or follows or not self._is_everyday(seen)
+        if self._is_ordinary(seen):
+            before = self._text[max(0, seen.start - 24) : seen.start]
+            if _CALLED.search(before):
+                return True
+            return not opens and (follows or self._leads_to_name(seen))
         return True
+
+    def _leads_to_name(self, seen: _Seen) -> bool:
+        """Whether an everyday word is the first half of a name: "Comfort Okafor"."""
+        near = _SURNAME.match(self._text, seen.end)
+        if near is None or seen.halves[0] in self._words.openers:
+            return False
+        other = folded_name(near[1]).replace(" ", "")
+        return not any(other in some for some in (self._words.common, self._words.kept))
 
     def _opens(self, start: int) -> bool:
         """Whether a sentence, line or list item begins here, so that a capital means nothing."""
@@ -257,21 +344,9 @@ def _ends_sentence(text: str, end: int) -> bool:
 
 
 _NOT_TITLED: Final = frozenset(
-    (
-        "and",
-        "or",
-        "is",
-        "was",
-        "has",
-        "appointment",
-        "who",
-        "said",
-        "says",
-        "told",
-        "at",
-        "in",
-        "to",
-    )
+    """
+    and or is was has appointment who said says told at in to
+    """.split()  # noqa: SIM905 - a list of words is read as one
 )
 
 
