@@ -101,9 +101,9 @@ class Listener:
                     return
             except SourceError as error:
                 failures = 1 if time.monotonic() - begun > _STEADY_S else failures + 1
-                log.warning(
-                    "not listening for new mail (%s); polling goes on", type(error).__name__
-                )
+                name = type(error).__name__
+                told = {"event": "not_listening", "error": name}
+                log.warning("not listening for new mail (%s); polling goes on", name, extra=told)
                 self._stop.wait(self._pace.pause_s(failures))
 
     def _listen(self) -> bool:

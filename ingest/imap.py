@@ -173,7 +173,9 @@ class ImapSource(Session):
 
     def _take_up(self, error: BaseException) -> None:
         """Connect anew after *error*; raises where that has been done often enough."""
-        log.warning("connection lost while reading mail (%s)", type(error).__name__)
+        name = type(error).__name__
+        told = {"event": "connection_lost", "error": name}
+        log.warning("connection lost while reading mail (%s)", name, extra=told)
         if self._taken_up >= _TAKEN_UP_AT_MOST:
             raise SourceError(f"{self.name}: {described(error)} while reading mail") from None
         self._hang_up()
@@ -207,10 +209,12 @@ class ImapSource(Session):
             return fresh, None
         fresh = replace(fresh, since=cursor.since)
         if cursor.uidvalidity != self._uidvalidity:
-            log.warning("folder renumbered by its server; reading it again from the start")
+            told = {"event": "folder_renumbered"}
+            log.warning("folder renumbered; reading it again from the start", extra=told)
             return fresh, cursor.since
         if 0 < self._uidnext <= cursor.uid < _LAST_UID:
-            log.warning("UIDNEXT went back behind the cursor; reading the folder from the start")
+            told = {"event": "folder_went_back"}
+            log.warning("UIDNEXT went back; reading the folder from the start", extra=told)
             self._back = True
             return fresh, cursor.since
         return cursor, None
@@ -329,5 +333,6 @@ class ImapSource(Session):
         if not uids:
             return {}
         there = set(self._search("UID", ",".join(map(str, uids))))
-        log.warning("%d messages gone since listed or not given out", len(uids))
+        told = {"event": "messages_gone", "count": len(uids)}
+        log.warning("%d messages gone since listed or not given out", len(uids), extra=told)
         return {uid: "unfetchable" if uid in there else "vanished" for uid in uids}

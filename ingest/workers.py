@@ -15,6 +15,7 @@ import ctypes
 import errno
 import gc
 import hashlib
+import logging
 import multiprocessing
 import os
 import resource
@@ -212,6 +213,7 @@ def _begin(*, online: bool) -> None:
     """Bound what a message may take, and end with the parent: a killed one tells nobody."""
     if not online:
         _leave_the_network()  # while there is one thread
+    logging.disable()  # what a library has to say here may be words of a mail
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends in order
     collect_garbage_rarely()
     _, most = resource.getrlimit(resource.RLIMIT_AS)

@@ -8,6 +8,7 @@ stands in a file of this machine's.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from review import logs
 from review.alert_ways import Way, ways_of
 from review.alerting import Pace, event, steps
 from review.desk import AsJson, Desk, Now, console, print_json, store_of
@@ -27,6 +29,8 @@ from review.problems import Problem, problems
 from settings import Settings, SettingsError
 from store import Lease, LeaseHeldError, LeaseLostError, Store, StoreError
 from store.alerts import Alert, Alerts
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,10 @@ def alerts(
             console().print(f"{said}, by {one.way}", highlight=False)
     failed = [one for one in told if one.problem]
     for one in failed:
-        typer.echo(
-            f"fit-triage: {one.code} could not be told by {one.way}: {one.problem}", err=True
-        )
+        said = f"{one.code} could not be told by {one.way}: {one.problem}"
+        logs.complain(said, "alert_untold", problem=one.code)
     if unreachable:
-        typer.echo(f"fit-triage: {unreachable}", err=True)
+        logs.complain(unreachable, "ended", error="StoreError", exit_code=1)
     if failed or unreachable:
         raise typer.Exit(1)
 
@@ -131,7 +134,7 @@ def tell(store: Store, settings: Settings, ways: Sequence[Way], now: datetime) -
 
 def _problems(store: Store, settings: Settings, now: datetime) -> list[Problem]:
     from review.health import model_in_use
-    from store.backups import last_backup
+    from store.backups_kept import last_backup
 
     folder = settings.backup.folder
     backed_up = last_backup(folder) if folder else None
@@ -155,12 +158,20 @@ def carry_out(
                 data = step.tell["data"]
                 told.append(Told(what, data["code"], data["about"], way.name, problem))
                 after = step.untold if problem else step.after
+                _log(told[-1])
             _record(memory, step.before, after)
     names = {way.name for way in ways}
     for alert in known:
         if alert.way not in names:  # a way that the settings no longer have
             memory.forget(alert)
     return told
+
+
+def _log(told: Told) -> None:
+    event, way = "alert_untold" if told.problem else "alert_told", told.way.partition(":")[0]
+    extra = {"event": event, "what": told.what, "problem": told.code, "way": way}
+    answer = told.problem if told.problem.startswith(("HTTP ", "SMTP ")) else None
+    log.info("alert", extra={**extra, "answer": answer})
 
 
 def _record(memory: Memory, before: Alert | None, after: Alert | None) -> None:

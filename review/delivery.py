@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -28,6 +29,7 @@ from store import (
 from store.outbox import Sending
 from triage.verdicts import Channel
 
+log = logging.getLogger(__name__)
 #: Seconds to the next attempt, after the first, the second, …; the example of the Standard
 #: Webhooks text, three days in all. Then it is a dead letter, for a person.
 PAUSES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -128,6 +130,7 @@ def _settle(
 ) -> None:
     outcome = settled(fate, rows[0].attempts, now)
     sending.settle(rows, outcome, now)
+    _log(rows, outcome, fate)
     match outcome:
         case Left():
             report.sent += len(rows)
@@ -139,6 +142,17 @@ def _settle(
             report.uncertain += len(rows)
     if isinstance(fate, NotNow | Refused) and fate.pauses:
         report.failed, report.problem = True, fate.note
+
+
+def _log(rows: Sequence[OutboxRow], outcome: Settled, fate: Fate) -> None:
+    states = {Left: "sent", Later: "later"}
+    state = outcome.state if isinstance(outcome, Stuck) else states[type(outcome)]
+    event = "delivered" if state == "sent" else "delivery_failed"
+    answer = fate.note if fate.note.startswith(("HTTP ", "SMTP ")) else None
+    for row in rows:
+        told = {"event": event, "outbox_id": row.id, "case_id": row.case_id, "state": state}
+        extra = {**told, "channel": row.channel, "attempts": row.attempts, "answer": answer}
+        log.info("something left, or did not", extra=extra)
 
 
 def settled(

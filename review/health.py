@@ -13,7 +13,7 @@ from ingest.sources import SourceError, open_source
 from review.problems import Problem, endings, problems
 from settings import Settings, SettingsError, SourceSettings
 from store import Counts, Run, Store, StoreError, open_store
-from store.backups import last_backup
+from store.backups_kept import last_backup
 from store.outbox import STATES
 
 log = logging.getLogger(__name__)

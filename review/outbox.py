@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from review import logs
 from review.desk import AsJson, Desk, Now, UsageProblemError, console, print_json, store_of
 from review.typed import login
 from settings import Settings, SettingsError
@@ -57,11 +58,11 @@ def deliver_after_a_run(settings: Settings, store: Store) -> None:
     try:
         ways = carriers(settings, store.known)
     except SettingsError as error:  # mail was read, and that is what a run is for
-        typer.echo(f"fit-triage: {error}", err=True)
+        logs.complain(str(error), "ended", error=type(error).__name__)
         return
     for report in send(store, ways, lambda: datetime.now(UTC)):
         if report.failed or report.dead or report.uncertain:
-            typer.echo(f"fit-triage: {line_of(report)}", err=True)
+            logs.complain(line_of(report), "delivery_failed", channel=report.channel)
 
 
 def _print_reports(reports: list[Delivered], *, as_json: bool) -> None:

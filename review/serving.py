@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from review import logs
 from review.desk import Desk, UsageProblemError, store_of
 from review.typed import login
 
@@ -36,6 +37,7 @@ def review(
     It listens on this machine alone. Without users it prints a link that lets you in once.
     """
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from review.access.door import offer_link
     from review.access.walls import LOOPBACK
@@ -61,6 +63,7 @@ def review(
             host=_LOOPBACK,
             port=port,
             log_level="warning",
+            log_config=None if logs.is_json() else LOGGING_CONFIG,
             access_log=False,
             server_header=False,
             proxy_headers=bool(public),  # whence people come …

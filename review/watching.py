@@ -23,6 +23,7 @@ import typer
 
 from ingest.pace import Pace
 from ingest.sources import Access, SourceError, open_source, parse_imap_address
+from review import logs
 from review.calls import Calls, Hearing
 from review.delivery import Courier
 from review.desk import Desk, mailboxes, store_of
@@ -150,7 +151,7 @@ def _look(
         if not stopped():
             calls.answered(reports)
     except (StoreError, SourceError) as error:
-        typer.echo(f"fit-triage: {error}", err=True)
+        logs.complain(str(error), "ended", error=type(error).__name__)
         for turn in due:
             turn.due = time.monotonic() + turn.pace.failed(refused=False)
         return
@@ -162,7 +163,7 @@ def _look(
 def _settle(turn: Turn, report: SourceReport, interval_s: float) -> None:
     turn.looked_at = time.monotonic()
     if report.failed:
-        typer.echo(f"fit-triage: {report.problem}", err=True)
+        logs.complain(report.problem, "source_failed", refused_login=report.refused)
         pause_s = turn.pace.failed(refused=report.refused)
     elif report.problem:
         pause_s = min(interval_s, _AFTER_OTHERS_S)
@@ -183,7 +184,7 @@ def _access(settings: Settings, turn: Turn) -> Access:
 @contextmanager
 def _delivering(settings: Settings, store: Store) -> Iterator[None]:
     """Let what people decided leave beside the reading, where the settings have a way out."""
-    courier = Courier(settings, store, lambda said: typer.echo(f"fit-triage: {said}", err=True))
+    courier = Courier(settings, store, lambda said: logs.complain(said, "delivery_failed"))
     courier.start()
     try:
         yield

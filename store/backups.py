@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -35,8 +36,11 @@ from store.outgoing_schema import outbox
 from store.schema import HEAD, audit, cases, leases, ledger, messages
 from store.writing import Turn
 
+log = logging.getLogger(__name__)
 Kind = Literal["sqlite", "postgresql"]
 _ENDINGS: Final[Mapping[Kind, str]] = {"sqlite": "sqlite3", "postgresql": "dump"}
+#: How the files of backups end.
+KINDS: Final = frozenset(_ENDINGS.values())
 #: Numbers go on at the next multiple: those given after the copy was made are in letters and in
 #: people's heads, and must not come to name something else.
 _NUMBERS_GO_ON_AT: Final = 10_000
@@ -88,10 +92,12 @@ def back_up(url: str, folder: Path, now: datetime, *, wait: float = 10.0) -> tup
             digest, size = _digest(part)
             made_at = now.astimezone(UTC).isoformat()
             manifest = Manifest(name, kind, made_at, digest, size, HEAD, **held)  # type: ignore[arg-type]  # as _held names them
-        with _becoming(_manifest_of(folder / name)) as part:
+        with _becoming(manifest_of(folder / name)) as part:
             part.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
     finally:
         database.close()
+    told = {"event": "backed_up", "bytes": size, "messages": manifest.messages}
+    log.info("backed up", extra={**told, "cases": manifest.cases})
     return folder / name, manifest
 
 
@@ -103,39 +109,16 @@ def read_manifest(path: Path) -> Manifest:
 
     """
     try:
-        told = json.loads(_manifest_of(path).read_text(encoding="utf-8"))
+        told = json.loads(manifest_of(path).read_text(encoding="utf-8"))
         manifest = Manifest(**told)
         digest, _ = _digest(path)
     except OSError as error:
         raise StoreError(f"backup {path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise StoreError(f"{_manifest_of(path)} is no manifest of a backup") from None
+        raise StoreError(f"{manifest_of(path)} is no manifest of a backup") from None
     if digest != manifest.sha256:
         raise StoreError(f"backup {path} is damaged: it is not the file that was written")
     return manifest
-
-
-def last_backup(folder: Path) -> datetime | None:
-    """When the newest backup in *folder* was made, by its name; None where there is none."""
-    made = [moment for path in backups_in(folder) if (moment := _made_at(path))]
-    return max(made, default=None)
-
-
-def backups_in(folder: Path) -> list[Path]:
-    """The backups in *folder* that have their manifests, the oldest first."""
-    found = sorted(folder.glob("fit-triage-*")) if folder.is_dir() else []
-    return [path for path in found if _made_at(path) and _manifest_of(path).exists()]
-
-
-def _made_at(path: Path) -> datetime | None:
-    stem, _, ending = path.name.partition(".")
-    if ending not in _ENDINGS.values():
-        return None
-    try:
-        moment = datetime.strptime(stem, "fit-triage-%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - its Z is UTC
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC)
 
 
 def restore(path: Path, url: str, by: str, now: datetime, *, wait: float = 10.0) -> Restored:
@@ -309,7 +292,8 @@ def _postgres_tool(database: Database, command: Sequence[str], *, connects: bool
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _manifest_of(path: Path) -> Path:
+def manifest_of(path: Path) -> Path:
+    """Where the manifest of the backup at *path* is, or would be."""
     return path.with_name(f"{path.name}.json")
 
 

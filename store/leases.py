@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from sqlalchemy import Connection, select, text, update
 from store.database import Database, insert_new
 from store.errors import LeaseHeldError, LeaseLostError, StoreError
 from store.schema import leases
+
+log = logging.getLogger(__name__)
 
 
 class _Sign(Protocol):
@@ -86,6 +89,8 @@ class Lease:
             .values(expires_at=_clock(connection) + self.ttl)
         )
         if held.rowcount != 1:
+            told = {"event": "lease_lost", "lease": _known_as(self.name), "token": self.token}
+            log.info("a lease was taken over by another run", extra=told)
             raise LeaseLostError(f"the lease on {self.name} was taken over by another run")
 
 
@@ -120,6 +125,9 @@ def _take_row(
     if row.owner and not holder_is_gone and row.expires_at > now:
         raise LeaseHeldError(f"another run is at work on {name}")
     token: int = row.token + 1
+    if row.owner:
+        told = {"event": "lease_taken_over", "lease": _known_as(name), "token": token}
+        log.info("a lease is taken over from a holder who is gone", extra=told)
     connection.execute(
         update(leases)
         .where(leases.c.name == name)
@@ -136,11 +144,16 @@ def _clock(connection: Connection) -> datetime:
     return now
 
 
+def _known_as(name: str) -> str:
+    """A name that may be shown: a mailbox's own is an address."""
+    return hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6].hex()
+
+
 def _sign(database: Database, name: str) -> _Sign | None:
     """A sign that we live, None where another holder's still stands."""
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
     if database.is_sqlite:
-        return _FileSign.set(Path(f"{database.name}-lease-{digest[:6].hex()}"))
+        return _FileSign.set(Path(f"{database.name}-lease-{_known_as(name)}"))
     return _SessionSign.set(database, int.from_bytes(digest[:8], "big", signed=True))
 
 

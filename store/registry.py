@@ -9,6 +9,7 @@ stays: platforms export what lies ahead.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ _TABLES: Final[dict[Kind, tuple[Table, str]]] = {
     "clients": (clients, "client_id"),
     "sessions": (sessions, "session_id"),
 }
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,13 @@ class ImportReport:
     gone: int
     rejected: tuple[Rejection, ...]
     erased: int = 0  # rows about people who were erased: left out
+
+
+def tell_imported(reports: Iterable[ImportReport]) -> None:
+    """Put into the log what imports changed."""
+    for one in reports:
+        told = {"kind": one.kind, "count": one.new + one.changed, "rejected": len(one.rejected)}
+        log.info("registry imported", extra={"event": "registry_imported", **told})
 
 
 def import_rows(

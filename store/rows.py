@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from store.database import insert_new
 from store.schema import audit, cases, decisions, folders, messages, places, quarantine
 from triage.records import Cursor, MessageKey
 
+log = logging.getLogger(__name__)
 #: Both databases limit the parameters of one statement; this is far below either limit.
 AT_ONCE = 5_000
 
@@ -174,6 +176,15 @@ class Rows:
         _insert(connection, quarantine, rows)
         if self.requarantined:
             connection.execute(_change_quarantine(), list(self.requarantined.values()))
+
+
+def tell_set_aside(rows: Rows, run_id: int | None) -> None:
+    """Put into the log what was set aside, by its number in quarantine and its cause."""
+    for row in (*rows.quarantined.values(), *rows.requarantined.values()):
+        number = row.get("id", row.get("the_id"))
+        told = {"event": "message_quarantined", "quarantine_id": number, "run_id": run_id}
+        told |= {name: row.get(name) for name in ("cause", "uid", "uidvalidity")}
+        log.info("message set aside", extra=told)
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

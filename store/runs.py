@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from store.schema import (
     runs,
 )
 
+log = logging.getLogger(__name__)
 _MISMATCH: Final = "does not add up"
 #: A mismatch is told for so long after the run that had it.
 _TOLD_FOR: Final = timedelta(days=1)
@@ -118,7 +120,7 @@ def run_from(row: AnyRow) -> Run:
     return Run(row.id, row.started_at, row.finished_at, row.status, sources, tally, row.stored)
 
 
-def finish(connection: Connection, run_id: int, tally: Tally, now: datetime, status: str) -> None:
+def finish(connection: Connection, run_id: int, tally: Tally, now: datetime, status: str) -> Run:
     """Record how a run ended, and what it has stored; a count that does not add up is said."""
     if not tally.adds_up:
         status = f"{status}, {_MISMATCH}"
@@ -126,6 +128,29 @@ def finish(connection: Connection, run_id: int, tally: Tally, now: datetime, sta
     values = {**asdict(tally), "stored": stored.scalar_subquery()}
     row = update(runs).where(runs.c.id == run_id)
     connection.execute(row.values(finished_at=now, status=status, **values))
+    return run_from(connection.execute(select(runs).where(runs.c.id == run_id)).one())
+
+
+def tell_started(run_id: int, sources: int) -> None:
+    """Put into the log that a run begins, over so many mailboxes."""
+    told = {"event": "run_started", "run_id": run_id, "sources": sources}
+    log.info("run %d started", run_id, extra=told)
+
+
+def tell_finished(run: Run) -> None:
+    """Put into the log how *run* ended."""
+    told = {
+        "run_id": run.run_id,
+        "status": run.status.partition(",")[0],
+        "seconds": run.seconds,
+        "stored": run.stored,
+        "adds_up": run.is_reconciled,
+        **asdict(run.tally),
+    }
+    log.info("run %d ended", run.run_id, extra={"event": "run_finished", **told})
+    if not run.is_reconciled:
+        bad = {"event": "run_does_not_add_up", "run_id": run.run_id}
+        log.info("run %d does not add up", run.run_id, extra=bad)
 
 
 def counts(connection: Connection) -> Counts:

@@ -22,16 +22,22 @@ from store.audit import first_broken
 from store.batch import Batch
 from store.bulks import Bulks
 from store.chat_calls import ChatCalls
-from store.database import Database, insert_new, migrated, open_database
+from store.database import (
+    Database,
+    insert_new,
+    migrated,
+    open_database,
+    refuse_unfinished,
+)
 from store.directory import (
     RegistryDirectory,
     Shelf,
     therapists_named,
     unconfirmed_by_therapist,
 )
+from store.erasing import Erasures
 from store.exported import Exported
 from store.exports import Exports
-from store.erasing import Erasures
 from store.figures import Overview
 from store.keys import KeyPlace
 from store.leases import Lease
@@ -50,11 +56,11 @@ from store.queue import (
     queue_conditions,
     stored_message,
 )
-from store.raws import content_of, raw_row
-from store.registry import ImportReport, Kind, RegistryFile, import_rows
+from store.raws import content_of, packed_row, sealed_rows
+from store.registry import ImportReport, Kind, RegistryFile, import_rows, tell_imported
 from store.rereading import Rereadings
-from store.rows import digests_at, present
-from store.runs import Counts, Run, Tally, counts, finish, run_from
+from store.rows import digests_at, present, tell_set_aside
+from store.runs import Counts, Run, Tally, counts, finish, run_from, tell_finished, tell_started
 from store.schema import folders, messages, quarantine, raws, registry_imports, runs
 from store.second_looks import SecondLooks
 from store.set_aside import SetAside
@@ -83,6 +89,7 @@ def open_store(
     database = open_database(url, wait=wait)
     try:
         migrated(database, migrate=migrate)
+        refuse_unfinished(database)
         unlock(database, keys)
     except BaseException:
         database.close()
@@ -129,14 +136,18 @@ class Store(Acts):
 
     def start_run(self, sources: Iterable[str], now: datetime) -> int:
         """Record that a run begins; its number."""
-        row = insert(runs).values(started_at=now, status="running", sources=list(sources))
+        named = list(sources)
+        row = insert(runs).values(started_at=now, status="running", sources=named)
         with self._database.writing() as connection:
-            return int(connection.scalars(row.returning(runs.c.id)).one())
+            run_id = int(connection.scalars(row.returning(runs.c.id)).one())
+        tell_started(run_id, len(named))
+        return run_id
 
     def finish_run(self, run_id: int, tally: Tally, now: datetime, status: str = "done") -> None:
         """Record how a run ended; a tally that does not add up is said in its status."""
         with self._database.writing() as connection:
-            finish(connection, run_id, tally, now, status)
+            run = finish(connection, run_id, tally, now, status)
+        tell_finished(run)
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The latest runs, newest first."""
@@ -183,12 +194,12 @@ class Store(Acts):
         now = datetime.now(UTC)
         # In one order for everybody, so that two that keep the same mail cannot deadlock.
         ordered = sorted(raw_messages, key=lambda raw: raw.digest)
-        ring = self._database.ring
-        rows = [raw_row(raw, now, ring) for raw in ordered]
+        rows = [packed_row(raw, now) for raw in ordered]
         if rows:
             with self._database.writing() as connection:
                 if kept := may_be_kept(connection, rows, now):
-                    connection.execute(insert_new(connection, raws), kept)
+                    ring = self._database.ring
+                    connection.execute(insert_new(connection, raws), sealed_rows(kept, ring))
 
     def raw(self, digest: str) -> bytes | None:
         """The bytes as served, None where they were never kept or are purged."""
@@ -224,6 +235,7 @@ class Store(Acts):
             batch = Batch(connection, directory, now=moment, run_id=run_id, actor=actor)
             yield batch
             batch.flush()
+        tell_set_aside(batch._rows, run_id)  # noqa: SLF001 - it is done with
 
     # What people look at
 
@@ -353,11 +365,13 @@ class Store(Acts):
         }
         with self._database.writing() as connection:
             take_turn(connection)
-            return [
+            reports = [
                 import_rows(connection, kind, file, now=now, full=full)
                 for kind, file in files.items()
                 if file is not None
             ]
+        tell_imported(reports)
+        return reports
 
     def unconfirmed(self, since: datetime, until: datetime) -> dict[str, int]:
         """Rule 7: sessions left unconfirmed with nobody told, by therapist id; none is left out."""

@@ -185,7 +185,8 @@ async def _from_provider(request: Request) -> Response:
 
 
 def _not_let_in(request: Request, error: ProviderError, there: str) -> Response:
-    log.warning("nobody was signed in by the provider: %s", error)
+    told = {"event": "sign_in_refused", "refusal": error.code}
+    log.warning("nobody was signed in by the provider: %s", error, extra=told)
     status = 503 if error.code in {"unreachable", "misconfigured", "client_refused"} else 401
     problem = PROBLEMS[error.code]
     if status == 503 and request.state.door.passwords:

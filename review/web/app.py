@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from review.web import bulk, cases, deeds, overview, presence, queues, shadows, 
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
+
+log = logging.getLogger(__name__)
 
 
 def web_app(
@@ -105,6 +108,8 @@ async def _unavailable(request: Request, _: Exception) -> Response:
     return render(request, "problem.html", 503, title="Unavailable", words=words)
 
 
-async def _broken(request: Request, _: Exception) -> Response:
+async def _broken(request: Request, error: Exception) -> Response:
+    told = {"event": "page_failed", "error": type(error).__name__}
+    log.info("a page failed by a bug of ours", extra=told)
     words = "Something went wrong on our side. Nothing was changed."
     return render(request, "problem.html", 500, title="Error", words=words)

@@ -21,7 +21,7 @@ from review.web import words
 from review.web.cases import download
 from review.web.office import name_of, office_of, render
 from store import Quarantined
-from store.backups import last_backup
+from store.backups_kept import last_backup
 from store.set_aside import Became
 
 _BUG: Final = "A bug of ours came to light; the message is kept and can be retried after a fix."
