@@ -157,10 +157,11 @@ _begun: list[tuple[str, Any]] = []
 
 def _hands(job: Job) -> Any:  # noqa: ANN401 - the engine's own
     # Kept warm from part to part: models take seconds to load.
-    if getattr(_here, "run", None) != job.run:
-        _here.hands, _here.run = copy.copy(job.workers), job.run
-        _begun.append((job.run, _here.hands))
-    return _here.hands
+    kept = getattr(_here, "kept", None)
+    if kept is None or kept[0] != job.run or kept not in _begun:
+        kept = _here.kept = (job.run, copy.copy(job.workers))
+        _begun.append(kept)
+    return kept[1]
 
 
 def let_go(run: str) -> None:
