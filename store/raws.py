@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,20 +18,25 @@ _PACKED: Final = "zlib"
 _NAME: Final = "raws.content"
 
 
-def raw_row(raw: RawMessage, now: datetime, ring: KeyRing | None) -> dict[str, Any]:
-    """The row of ``raws`` for *raw*; ``codec`` says how it is packed, and by which key sealed."""
-    packed = zlib.compress(raw.content, _COMPRESSION)
+def packed_row(raw: RawMessage, now: datetime) -> dict[str, Any]:
+    """The row of ``raws`` for *raw*, not sealed yet."""
     return {
         "digest": raw.digest,
         "received_at": raw.received_at,
         "kept_at": now,
         "size": len(raw.content),
-        **sealed(raw.digest, packed, ring),
+        "codec": _PACKED,
+        "content": zlib.compress(raw.content, _COMPRESSION),
     }
 
 
+def sealed_rows(rows: Sequence[dict[str, Any]], ring: KeyRing | None) -> list[dict[str, Any]]:
+    """Such rows as they are stored; in the transaction that stores them, which knows the key."""
+    return [{**row, **sealed(row["digest"], row["content"], ring)} for row in rows]
+
+
 def sealed(digest: str, packed: bytes, ring: KeyRing | None) -> dict[str, Any]:
-    """``codec`` and ``content`` for what is packed already."""
+    """``codec`` and ``content`` of what is packed: how, and by which key it is sealed."""
     if ring is None or not ring.writing:
         return {"codec": _PACKED, "content": packed}
     key_id, content = ring.seal(_NAME, digest, packed)
