@@ -24,6 +24,7 @@ from ingest.workers import NoWorkersError, Workers, process_pool
 from review.desk import AsJson, Desk, Now, UsageProblemError, print_json, store_of
 from settings import Settings
 from store import Lease, LeaseHeldError, LeaseLostError, Store
+from store.blanking import ERASED_IN_PART
 from store.shadow_rows import Shadowed, ToShadow
 from triage.records import Directory, Email, Request
 from triage.shadows import Stand
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 LEASE: Final = timedelta(minutes=15)
 #: Messages read and stored together: few, so that a candidate that dies on each is soon found out.
 BATCH: Final = 20
+#: So many messages of a batch, with none that it can read, are too many.
+FAILS: Final = 10
 #: Seconds of processor time for a chunk of messages, loading included.
 _CPU_SECONDS: Final = 15.0
 _NAME: Final = "shadow readings"
@@ -158,17 +161,18 @@ class _Run:
             )
             if not batch:
                 return None
+            below, left = batch[-1].message_id, None if left is None else left - len(batch)
+            batch = [one for one in batch if ERASED_IN_PART not in one.email.defects]
             made = worker.start([one.email for one in batch])()
             if digest_of(self._found.folder) != self._found.digest:
                 return self._has("refused")  # another release has taken its place meanwhile
             self._keep(lease, batch, made)
-            below, left = batch[-1].message_id, None if left is None else left - len(batch)
         return None
 
     def _keep(self, lease: Lease, batch: Sequence[ToShadow], made: Sequence[Read | Failed]) -> None:
         directory = self._store.directory()
         found = [self._beside(a, b, directory) for a, b in zip(batch, made, strict=True)]
-        self._store.shadows.add(lease, self._number, found, datetime.now(UTC))
+        self._store.shadows.add(lease, self._number, found, datetime.now(UTC), of=batch)
         failed = sum(one.problem != "" for one in found)
         self._costs.update(one.differences[0].cost for one in found if one.differences)
         report = self.report
@@ -179,7 +183,7 @@ class _Run:
             differing=report.differing + sum(bool(one.differences) for one in found),
             by_cost=dict(self._costs),
         )
-        if failed == len(found) == BATCH:
+        if failed == len(found) >= FAILS:
             self._has("fails")
 
     def _beside(self, one: ToShadow, made: Read | Failed, directory: Directory) -> Shadowed:

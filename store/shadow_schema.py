@@ -7,6 +7,8 @@ first, and their verdicts before those.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     Column,
     Float,
@@ -18,8 +20,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from store.columns import CleanText, Id, JsonText, UtcTime
+from store.columns import CleanText, Id, SealedJson, SealedText, UtcTime
 from store.schema import metadata
+
+#: What names a row where its words are sealed.
+_READ: Final = ("candidate_id", "message_id")
+_JUDGED: Final = ("reading_id", "field", "ask")
 
 # A candidate is its release, byte for byte: another digest is another candidate.
 shadow_candidates = Table(
@@ -47,8 +53,8 @@ shadow_readings = Table(
     Column("read_at", UtcTime, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("problem", Text, nullable=False),  # why there is no reading, as a code; "" for none
-    Column("pairs", JsonText, nullable=False),
-    Column("differences", JsonText, nullable=False),
+    Column("pairs", SealedJson("shadow_readings.pairs", _READ), nullable=False),
+    Column("differences", SealedJson("shadow_readings.differences", _READ), nullable=False),
     Column("fields", Text, nullable=False),  # ";field;field;" of the differences
     Column("worst", Integer, nullable=False),  # place of the worst cost, the worst first
     UniqueConstraint(
@@ -69,6 +75,6 @@ shadow_verdicts = Table(
     Column("side", Text, nullable=False),
     Column("by", CleanText, nullable=False),
     Column("at", UtcTime, nullable=False),
-    Column("words", CleanText, nullable=False),
+    Column("words", SealedText("shadow_verdicts.words", _JUDGED), nullable=False),
     sqlite_autoincrement=True,
 )

@@ -12,13 +12,25 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from store.columns import AnyRow, clean
 from store.conversations import said_by_message
 from store.database import Database, insert_new
+from store.erasure_schema import texts_gone
 from store.errors import RefusedError
 from store.leases import Lease
+from store.ledger import take_turn
 from store.rows import AT_ONCE
 from store.schema import decisions, messages
 from store.shadow_rows import (
@@ -121,23 +133,39 @@ class Shadows:
             return int(connection.scalar(query) or 0)
 
     def add(
-        self, lease: Lease | None, candidate_id: int, found: Sequence[Shadowed], now: datetime
+        self,
+        lease: Lease | None,
+        candidate_id: int,
+        found: Sequence[Shadowed],
+        now: datetime,
+        *,
+        of: Sequence[ToShadow] = (),
     ) -> int:
         """Store readings, each once whoever tries again; how many are new.
 
-        A message that was erased meanwhile leaves nothing. Raises LeaseLostError where another
-        shadow run has taken over: then nothing is stored.
+        What they are *of* says what was read: a message of which words were erased meanwhile leaves
+        nothing, for the reading quotes them. Raises LeaseLostError where another shadow run has
+        taken over: then nothing is stored.
         """
         with self._database.writing() as connection:
+            take_turn(connection)  # whoever erases holds it
             if lease is not None:
                 lease.hold(connection)
-            numbers = [one.message_id for one in found]
-            here = set(connection.scalars(select(messages.c.id).where(messages.c.id.in_(numbers))))
-            rows = [row_of(candidate_id, one, now) for one in found if one.message_id in here]
+            same = _as_read(connection, [one.message_id for one in found], of)
+            rows = [row_of(candidate_id, one, now) for one in found if one.message_id in same]
             before = connection.scalar(_how_many(candidate_id)) or 0
             if rows:
                 connection.execute(insert_new(connection, shadow_readings), rows)
             return int((connection.scalar(_how_many(candidate_id)) or 0) - before)
+
+    def forget_failures(self, candidate_id: int) -> int:
+        """Let a candidate try again what it failed on; how many messages."""
+        table = shadow_readings.c
+        gone = delete(shadow_readings).where(
+            table.candidate_id == candidate_id, table.problem != ""
+        )
+        with self._database.writing() as connection:
+            return connection.execute(gone).rowcount
 
     # What people look at
 
@@ -239,10 +267,14 @@ class Shadows:
 
 
 def _unread(candidate_id: int, champion: str, share: float) -> Select[Any]:
+    told = decisions.alias()
     query = select(messages).where(
         messages.c.automatic == "",
         exists().where(
             decisions.c.message_id == messages.c.id, decisions.c.reader_version == champion
+        ),
+        ~exists().where(  # words that retention took say nothing of a model
+            texts_gone.c.case_id == told.c.case_id, told.c.message_id == messages.c.id
         ),
         ~exists().where(
             shadow_readings.c.message_id == messages.c.id,
@@ -252,6 +284,13 @@ def _unread(candidate_id: int, champion: str, share: float) -> Select[Any]:
     if share < 1:
         query = query.where(messages.c.digest < f"{int(share * 16**_HEX):0{_HEX}x}")
     return query
+
+
+def _as_read(connection: Connection, numbers: Sequence[int], of: Sequence[ToShadow]) -> set[int]:
+    """Those of the messages that still say what was read."""
+    read = {one.message_id: one.email for one in of}
+    rows = connection.execute(select(messages).where(messages.c.id.in_(numbers)))
+    return {row.id for row in rows if row.id not in read or email_from(row) == read[row.id]}
 
 
 def _how_many(candidate_id: int) -> Select[Any]:
