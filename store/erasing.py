@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal, get_args
@@ -127,7 +127,7 @@ class Erasures:
             erased = _Erasing(connection, who, found, by, now).all(reason)
             if dry_run:
                 raise _TriedError
-        return erased
+        return replace(erased, number=0) if dry_run else erased
 
     def named_by(self, marks: Collection[str]) -> list[tuple[Kind, str]]:
         """Whom an earlier erasure was of, where they are here again: a backup was restored."""

@@ -70,7 +70,7 @@ def purge(
         count = 0
         while done := _step(database, kind, before, by, now, gone):
             count += done
-        yield Due(kind, before, count, dict(gone))
+        yield Due(kind, before, count, dict(+gone))
 
 
 def _step(
