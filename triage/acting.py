@@ -25,6 +25,7 @@ from triage.leaving import (
     note,
     refer,
     send_back,
+    to_be_copied,
     to_the_therapist,
 )
 from triage.records import Directory, Request
@@ -205,7 +206,8 @@ def _withdraw(step: Step) -> Carried:
         return Carried("withdrawn", step.request, decision)
     answer = draft_reply(step.hand.email, step.request, step.facts, decision, step.rules.wording)
     told = to_the_therapist(step, edited(step, answer)) if answer else Carried()
-    return replace(told, state="withdrawn", request=step.request, decision=decision)
+    done = Carried("withdrawn", step.request, decision, None, told.outgoing, told.remarks)
+    return to_be_copied(done, told)
 
 
 def _snooze(step: Step) -> Carried:

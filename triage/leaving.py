@@ -145,8 +145,15 @@ def _answered(step: Step, effects: list[Outgoing], state: State, remarks: list[s
     if answer is None:
         return _done(step, effects, [*remarks, "The therapist cannot be answered by mail."])
     told = to_the_therapist(step, edited(step, answer))
-    done = _done(step, [*effects, *told.outgoing], [*remarks, *told.remarks])
-    return replace(done, to_copy=told.to_copy)
+    return to_be_copied(_done(step, [*effects, *told.outgoing], [*remarks, *told.remarks]), told)
+
+
+def to_be_copied(done: Carried, told: Carried) -> Carried:
+    """*done* with what *told* has for a person to copy: it stays on the closed case until then."""
+    if not told.to_copy or done.decision is None:
+        return done
+    kept = replace(done.decision, draft=told.to_copy[0])
+    return replace(done, decision=kept, to_copy=told.to_copy)
 
 
 #: Said beside what a person has to copy.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from triage.gate import GATE
 from triage.labels import CODE_SETS, CODES
 from triage.leaving import UNKNOWN_TO_US
 from triage.records import Directory, Finding, Request, request_fields
-from triage.verdicts import Outgoing
 
 _FLAGS: Final = {"True": "Yes", "False": "No"}
 
@@ -277,7 +276,14 @@ def _approval(done: Deeds, undo: timedelta) -> dict[str, Any]:
         "refused": trial.refused,
         "lines": [words.leaving(item) for item in trial.outgoing],
         "remarks": trial.remarks,
-        "letters": [_draft(item) for item in trial.outgoing if item.channel != "platform"],
+        "letters": [
+            *(
+                _draft(one.action, one.payload)
+                for one in trial.outgoing
+                if one.channel != "platform"
+            ),
+            *(_draft(one.template, asdict(one)) for one in trial.to_copy),
+        ],
         "undo": words.span(undo) if trial.outgoing else "",
     }
 
@@ -291,15 +297,15 @@ def _answer(story: CaseStory, sending: Sending) -> dict[str, Any]:
     return {"chat": is_chat, "posts": posts, "button": button, "undo": words.span(sending.undo)}
 
 
-def _draft(item: Outgoing) -> dict[str, str]:
+def _draft(name: str, letter: Mapping[str, object]) -> dict[str, str]:
     names = {
         "client_cancelled": "To the client: cancelled",
         "client_alternatives": "To the client: whom we suggest",
         "client_guarantee": "To the client: the Guarantee",
     }
-    title = names.get(item.action, f"To the therapist: {item.action.replace('_', ' ')}")
-    payload = {name: str(item.payload[name]) for name in ("to", "subject", "body")}
-    return {"template": item.action, "title": title, **payload}
+    title = names.get(name, f"To the therapist: {name.replace('_', ' ')}")
+    payload = {field: str(letter[field]) for field in ("to", "subject", "body")}
+    return {"template": name, "title": title, **payload}
 
 
 __all__ = ["Check", "Event", "Field", "Letter", "case_page"]

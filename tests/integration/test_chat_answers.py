@@ -382,6 +382,31 @@ def test_where_nothing_is_posted_the_answer_is_there_to_copy(
     assert store.outbox() == []
 
 
+def test_what_is_to_be_copied_stays_on_the_closed_case(
+    store: Store, chat: Workspace, tmp_path: Path
+) -> None:
+    a_registry(store, tmp_path)
+    chat.put(a_conversation("501", ASK, a_part("7", TOLD, at=MORNING + 60)))
+    settings = settings_for(chat, admin_id="")
+    run(settings, store)
+    page = Page(settings, store)
+    [case] = store.queue()
+    before = page.get(f"/cases/{case.case_id}")
+
+    done = page.post(
+        f"/cases/{case.case_id}/approve",
+        version=case.version,
+        has_letters="1",
+        letters="1",
+        **{"text:done": "Dear Marian, it is done.", "was:text:done": "Dear Marian"},
+    )
+
+    assert 'name="text:done"' in before
+    assert "Dear Marian, it is done." in done.text
+    assert "Dear Marian, it is done." in page.get(f"/cases/{case.case_id}")
+    assert [row.channel for row in store.outbox()] == ["platform", "drafts"]
+
+
 def test_a_later_message_in_the_chat_that_speaks_against_it_holds_the_answer_back(
     store: Store, chat: Workspace, tmp_path: Path
 ) -> None:
