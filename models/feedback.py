@@ -23,7 +23,7 @@ from models.corpus import Corpus, Example, Quotes
 from models.handover import Judgement, StoredCase
 from models.predictions import request_from
 from triage.labels import CODE_SETS
-from triage.records import Request, request_fields
+from triage.records import ERASED_IN_PART, Request, request_fields
 from triage.splitting import CAREFUL
 from triage.verdicts import Correction
 
@@ -162,6 +162,7 @@ def _unusable(group: Sequence[StoredCase]) -> str:
     checks: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("nobody has settled it", lambda: not any(settled)),
         ("another ask of the mail is open", lambda: len(group) < group[0].asks or not all(settled)),
+        ("words of it were erased", lambda: any(map(_is_cut, group))),
         ("several mails in one case", lambda: any(len(case.emails) > 1 for case in group)),
         ("told the careful way after a split or merge", lambda: any(map(_is_careful, group))),
         ("no words marked for who told the client", lambda: not all(map(_has_words, group))),
@@ -198,6 +199,10 @@ def _is_careful(case: StoredCase) -> bool:
         return False
     fields = {f.value for f in judgement.request.findings if f.label == CAREFUL}
     return bool(fields - {one.field for one in _corrections(case, judgement)})
+
+
+def _is_cut(case: StoredCase) -> bool:
+    return any(ERASED_IN_PART in email.defects for email in case.emails)
 
 
 def _has_words(case: StoredCase) -> bool:

@@ -11,12 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from triage.records import Email, Span
+from triage.records import ERASED_IN_PART, Email, Span
 
 #: In place of each letter that went.
 BLOCK: Final = "\N{FULL BLOCK}"
-#: Among a message's defects where some of its words went.
-ERASED_IN_PART: Final = "erased_in_part"
 
 _SENTENCE: Final = re.compile(r"[^.!?\n]*(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*\n?")
 _LETTER: Final = re.compile(r"\S")

@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import Connection, Select, delete, exists, func, select, update
 
-from store.blanking import ERASED_IN_PART
 from store.cascade import cascade
 from store.columns import AnyRow
 from store.database import Database, insert_new
@@ -27,6 +26,7 @@ from store.schema import cases, decisions, messages, places, quarantine, raws, r
 from store.sweeping import change_row, forget_readings
 from store.tombstones import Tombstones
 from store.writing import Turn
+from triage.records import ERASED_IN_PART
 
 Kind = Literal["raw", "closed", "general", "quarantine", "bulks", "runs"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, Update, delete, func, select, update
 
-from store.blanking import ERASED_IN_PART, Words, blocked, plain, sentences, without, without_any
+from store.blanking import Words, blocked, plain, sentences, without, without_any
 from store.columns import AnyRow
 from store.contents import columns_with
 from store.errors import SealBrokenError
@@ -21,6 +21,7 @@ from store.schema import decisions, messages
 from store.sealing import sealed_columns
 from store.search_schema import saved_views
 from store.shadow_schema import shadow_readings, shadow_verdicts
+from triage.records import ERASED_IN_PART
 
 #: Shorter sentences are in anybody's mail.
 SHORTEST_COPY: Final = 40

@@ -276,6 +276,9 @@ class OpenCase:
     asks: tuple[tuple[int, int], ...] = ()
 
 
+#: Among a message's defects where words of it were erased since: nothing is learned from the rest.
+ERASED_IN_PART: Final = "erased_in_part"
+
 #: What every mail of ours carries: no program answers it, and we know it when it comes back.
 OUTGOING_HEADERS: Final[Mapping[str, str]] = {
     "X-Fit-Triage": "1",

@@ -134,3 +134,13 @@ def test_a_model_of_staffs_rows_says_so_in_its_data(tmp_path):
     assert taught.digest != corpus.digest
     assert with_staff(corpus, ()) is corpus
     assert "case" in (tmp_path / "staff_rows.json").read_text("utf-8")
+
+
+def test_a_mail_of_which_words_were_erased_teaches_nothing():
+    case = a_case(1)
+    cut = dataclasses.replace(case.emails[0], defects=("erased_in_part",))
+
+    found = collect([dataclasses.replace(case, emails=(cut,))])
+
+    assert found.rows == ()
+    assert found.left_out == {"words of it were erased": 1}
