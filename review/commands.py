@@ -46,6 +46,7 @@ from review.operations import check, health, quarantine_app, registry_app
 from review.outbox import deliver, deliver_after_a_run, outbox_app
 from review.privacy import erase, purge
 from review.retriage import retriage
+from review.runs import runs
 from review.safekeeping import audit_app, backup, database_app, restore
 from review.serving import review
 from review.shadowing import shadow
@@ -93,6 +94,7 @@ app.command()(health)
 app.command()(check)
 app.command()(metrics)
 app.command()(alerts)
+app.command()(runs)
 app.command()(retriage)
 app.command()(backup)
 app.command()(erase)
