@@ -39,7 +39,8 @@ def test_a_person_has_one_placeholder_whatever_form_of_the_name_is_used(words: V
     "phone",
     [
         "07700 900123", "07700900123", "+44 7700 900123", "+44 (0)7700 900 123", "(020) 7946 0018",
-        "0117-496-0182", "00447700900123", "07 70 09 00 12 3", "7700 900123",
+        "0117-496-0182",
+        "00447700900123", "07 70 09 00 12 3", "7700 900123",
         "oh seven seven double oh nine oh oh one two three", "07700.900.123", "020 7946 0018 ext 12",
     ],
 )  # fmt: skip
@@ -56,7 +57,7 @@ def test_telephone_numbers_go_however_they_are_grouped_or_spoken(
         ("at Flat 3, 14a St Mark's Court, Ely, CB7 4ab.", "at [ADDRESS1]."),
         ("my postcode is sw1a 1aa", "my postcode is [ADDRESS1]"),
         ("she lives at 9 old mill lane", "she lives at [ADDRESS1]"),
-        ("write to x.y+z@mail.example or x (at) mail (dot) example", "write to [EMAIL1] or [EMAIL2]"),
+        ("to x.y+z@mail.example or x (at) mail (dot) example", "to [EMAIL1] or [EMAIL2]"),
         ("see https://beech.example/a?b=c and beech-therapy.co.uk", "see [LINK1] and [LINK2]"),
         ("DOB 3/4/1984, born on 12th May 1990", "DOB [DATE1], born on [DATE2]"),
         ("NHS no 943 476 5919", "NHS no [NHS NUMBER1]"),
