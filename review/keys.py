@@ -108,6 +108,8 @@ def _rotated(desk: Desk, *, to_plain: bool, take_plain: bool, as_json: bool) -> 
         if done.given_up:
             gone = ", ".join(done.given_up)
             console().print(f"no row needs {gone} any more; keep it for older backups")
+        for line in done.left:
+            console().print(f"old words may be left in the files: {line}", soft_wrap=True)
         _say(done.damaged)
     if done.damaged:
         raise typer.Exit(1)
@@ -119,6 +121,7 @@ def _as_json(done: Rotated) -> dict[str, object]:
         "rows": dict(done.rows),
         "damaged": [_told(one) for one in done.damaged],
         "given_up": list(done.given_up),
+        "left": done.left,
     }
 
 

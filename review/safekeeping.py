@@ -85,6 +85,8 @@ def backup(
         size = f"{manifest.size / 1e6:.1f} MB"
         held = f"{manifest.messages} messages, {manifest.cases} cases"
         console().print(f"{path}: {held}, {manifest.audit_rows} rows of audit, {size}")
+        if manifest.keys:
+            console().print(f"to be read with key {', '.join(manifest.keys)} alone: keep it too")
     if manifest.audit_broken_at is not None:
         typer.echo(f"fit-triage: audit broken from row {manifest.audit_broken_at} on", err=True)
         raise typer.Exit(1)
@@ -112,13 +114,13 @@ def restore(
     settings, now = desk.settings(), datetime.now(UTC)
     if file is None and not trial:
         raise UsageProblemError("say which: a file that `fit-triage backup` wrote")
-    chosen = file or _newest(settings)
+    chosen, keys = file or _newest(settings), settings.encryption.place()
     if trial:
-        held = try_out(chosen, settings.database_url, now).manifest
+        held = try_out(chosen, settings.database_url, now, keys=keys).manifest
         said = f"{chosen} comes back whole: {held.messages} messages, {held.cases} cases"
         console().print(said, soft_wrap=True)
         return
-    restored = bring_back(chosen, settings.database_url, by or login(), now)
+    restored = bring_back(chosen, settings.database_url, by or login(), now, keys=keys)
     held = restored.manifest
     told = {"event": "restored", "messages": held.messages, "cases": held.cases}
     log.info("restored", extra={**told, "count": restored.uncertain})

@@ -32,8 +32,10 @@ from store.access_schema import entry_links, web_sessions
 from store.audit import first_broken
 from store.database import UNFINISHED, Database, migrated, open_database, revision
 from store.errors import StoreError
+from store.keys import KeyPlace
 from store.outgoing_schema import outbox
 from store.schema import HEAD, audit, cases, leases, ledger, messages
+from store.unlocking import key_ids, require
 from store.writing import Turn
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Manifest:
     audit_rows: int
     audit_hash: str
     audit_broken_at: int | None  # the first row that was tampered with; None: none was
+    keys: tuple[str, ...] = ()  # ids of those without which its texts cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def read_manifest(path: Path) -> Manifest:
     """
     try:
         told = json.loads(manifest_of(path).read_text(encoding="utf-8"))
-        manifest = Manifest(**told)
+        manifest = Manifest(**{**told, "keys": tuple(told.get("keys", ()))})
         digest, _ = _digest(path)
     except OSError as error:
         raise StoreError(f"backup {path} cannot be read: {error.strerror}") from None
@@ -121,14 +124,24 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def restore(path: Path, url: str, by: str, now: datetime, *, wait: float = 10.0) -> Restored:
+def restore(
+    path: Path,
+    url: str,
+    by: str,
+    now: datetime,
+    *,
+    wait: float = 10.0,
+    keys: KeyPlace | None = None,
+) -> Restored:
     """Bring the backup at *path* back into the database at *url*, which must hold nothing yet.
 
     Raises:
-        StoreError: The backup is damaged or of a newer version, or the database is not empty.
+        StoreError: The backup is damaged or of a newer version, the database is not empty, or
+            texts of it are sealed with a key that is not at *keys*.
 
     """
     manifest = read_manifest(path)
+    require(manifest.keys, keys, f"backup {path}")
     if manifest.schema > HEAD:
         raise StoreError(
             f"backup {path} was made by a newer version: it has schema {manifest.schema}, "
@@ -184,7 +197,8 @@ def _held(connection: Connection) -> dict[str, object]:
         "audit_rows": select(func.count()).select_from(audit),
         "audit_hash": select(ledger.c.audit_hash),
     }
-    return {name: connection.scalar(query) for name, query in count.items()}
+    held = {name: connection.scalar(query) for name, query in count.items()}
+    return {**held, "keys": key_ids(connection)}
 
 
 # --- SQLite ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from store.backups import KINDS, Restored, manifest_of, restore
 from store.database import open_database
 from store.errors import StoreError
+from store.keys import KeyPlace
 
 log = logging.getLogger(__name__)
 #: Made on the server for a trial, and taken away after it.
@@ -54,7 +55,7 @@ def thin_out(folder: Path, keep: int, now: datetime) -> list[Path]:
     return surplus
 
 
-def try_out(path: Path, url: str, now: datetime) -> Restored:
+def try_out(path: Path, url: str, now: datetime, *, keys: KeyPlace | None = None) -> Restored:
     """Bring the backup at *path* back into a place of its own, and throw that away.
 
     For SQLite that is beside the backup; for PostgreSQL a new database on the server at *url*,
@@ -65,7 +66,7 @@ def try_out(path: Path, url: str, now: datetime) -> Restored:
 
     """
     with _somewhere(path, url) as place:
-        return restore(path, place, "trial", now)
+        return restore(path, place, "trial", now, keys=keys)
 
 
 @contextmanager

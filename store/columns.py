@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -15,11 +15,14 @@ from sqlalchemy import (
     Integer,
     Text,
     TypeDecorator,
-    cast,
     literal_column,
     type_coerce,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.types import TypeEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column
 
 from store.sealing import (
     MARK,
@@ -158,10 +161,10 @@ class _Opened(TypeDecorator[Any]):
         self.of, self.ring, self.dump, self.opened = of, ring, dump, opened
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        beside = column.table.c  # type: ignore[attr-defined] # only columns are sealed
-        told: ColumnElement[str] = cast(beside[self.of.anchor[0]], Text)
+        beside = cast("Column[Any]", column).table.c  # only columns are sealed
+        told: ColumnElement[str] = sql_cast(beside[self.of.anchor[0]], Text)
         for name in self.of.anchor[1:]:
-            told = told.concat(literal_column("'/'")).concat(cast(beside[name], Text))
+            told = told.concat(literal_column("'/'")).concat(sql_cast(beside[name], Text))
         told = told.concat(literal_column("':'")).concat(type_coerce(column, Text))
         return type_coerce(told, self.of)
 
@@ -171,7 +174,7 @@ class _Opened(TypeDecorator[Any]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002 - SQLAlchemy's signature
         ring, name, opened = self.ring, self.of.name, self.opened
 
-        def process(value: str | None) -> Any:
+        def process(value: str | None) -> object:
             if value is None:
                 return None
             anchor, _, stored = value.partition(":")
@@ -179,7 +182,7 @@ class _Opened(TypeDecorator[Any]):
 
         return process
 
-    def _sealed(self, value: Any) -> str | None:
+    def _sealed(self, value: object) -> str | None:
         anchor = ""
         if isinstance(value, Placed):
             anchor, value = value

@@ -42,7 +42,7 @@ class KeyPlace:
     def __str__(self) -> str:
         return f"key file {self.file}" if self.file else f"keyring entry {self.keyring!r}"
 
-    def keys(self) -> tuple[Key, ...]:
+    def read(self) -> tuple[Key, ...]:
         """The keys there, the newest last; at least one.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ def packed_row(raw: RawMessage, now: datetime) -> dict[str, Any]:
     }
 
 
-def sealed_rows(rows: Sequence[dict[str, Any]], ring: KeyRing | None) -> list[dict[str, Any]]:
+def sealed_rows(rows: Sequence[Mapping[str, Any]], ring: KeyRing | None) -> list[dict[str, Any]]:
     """Such rows as they are stored; in the transaction that stores them, which knows the key."""
     return [{**row, **sealed(row["digest"], row["content"], ring)} for row in rows]
 

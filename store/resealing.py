@@ -1,14 +1,13 @@
 """Rotation: every sealed value under the key that writes now, while others go on working.
 
-A few rows at a time, each batch a transaction of its own. A row that is under another key, or under
-none, is found by how it begins; so whoever is killed in the middle leaves nothing to repair, and the
-next run goes on. A key is given up only when no row needs it.
+A few rows at a time, each batch a transaction of its own. A row under another key, or under none,
+is found by how it begins; so whoever is killed in the middle leaves nothing to repair, and the next
+run goes on. A key is given up only when no row needs it.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Select,
     Table,
     TableClause,
@@ -30,7 +28,6 @@ from sqlalchemy import (
     or_,
     select,
     table,
-    text,
     true,
     tuple_,
     update,
@@ -44,17 +41,15 @@ from store.keys_schema import sealing, sealing_keys
 from store.raws import codec_of, packed_in, sealed
 from store.schema import messages, metadata, raws
 from store.sealing import HEAD, MARK, KeyRing, anchor_of, sealed_columns
-from store.search import forget_replaced_words
 from store.stubborn import stubborn
 from store.unlocking import admit, follow, unlock, write_by
+from store.washing import wash
 from store.words import standing_for
 
 #: Rows of one transaction: others wait for some hundredths of a second.
 AT_ONCE: Final = 200
 #: Bytes of raw mail of one transaction, but for the first.
 _BYTES_AT_ONCE: Final = 8 * 2**20
-
-_AGAIN: Final = "run `fit-triage keys rotate` again"
 
 Progress = Callable[[str, int], None]
 
@@ -76,7 +71,7 @@ class Rotated:
     rows: Counter[str] = field(default_factory=Counter)  # changed, by table
     damaged: list[Damaged] = field(default_factory=list)
     given_up: tuple[str, ...] = ()  # keys that no row needs any more
-    is_clean: bool = False  # whether the old words are gone from free pages too
+    left: list[str] = field(default_factory=list)  # where old words may be still, and what to do
 
 
 @contextmanager
@@ -115,7 +110,7 @@ def rotate(
         StoreError: The database cannot be used or a key is missing; what was done so far stays.
 
     """
-    target = "" if to_plain else place.keys()[-1].id
+    target = "" if to_plain else place.read()[-1].id
     with unlocked(url, place, wait) as (database, ring):
         done = Rotated(target)
         _begin(database, ring, place, done.key_id, takes_plain=takes_plain)
@@ -123,8 +118,7 @@ def rotate(
             done.damaged.clear()  # found again, if they are there still
         done.damaged = list(dict.fromkeys(done.damaged))  # told twice where a batch was repeated
         _end(database, ring, done)
-        _clean(database)
-        done.is_clean = True
+        done.left = _clean(database)
     return done
 
 
@@ -213,46 +207,16 @@ def _end(database: Database, ring: KeyRing, done: Rotated) -> None:
         write_by(connection, done.key_id, takes_plain=not done.key_id)
 
 
-def _clean(database: Database) -> None:
-    """Leave none of the old words in the database's files: not in free pages, nor in the log.
-
-    Raises:
-        StoreError: Others would not let go of it, or the disk is full; another rotation does it.
-
-    """
-    with database.writing() as connection:
+def _clean(database: Database) -> list[str]:
+    """Leave none of the old words in the database's files; what could not be done, in words."""
+    with database.reading() as connection:
         if connection.scalar(select(sealing.c.cleaned)):
-            return
-        forget_replaced_words(connection)
-    if database.is_sqlite:
-        _compact(database)
-    else:
-        with database.explained(), database.engine.connect() as opened:
-            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
-            for name in (*(one.name for one in _sealed_tables()), "raws", "case_texts"):
-                connection.execute(text(f"VACUUM FULL {name}"))
-    with database.writing() as connection:
-        connection.execute(update(sealing).values(cleaned=True))
-
-
-def _compact(database: Database) -> None:
-    driver = database.engine.raw_connection()  # VACUUM stands in no transaction
-    try:
-        cursor = driver.cursor()
-        cursor.execute("VACUUM")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        [(is_busy, *_)] = cursor.fetchall()
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"database {database.name} holds old words in free pages still "
-            f"({error.sqlite_errorname}): {_AGAIN}"
-        ) from None
-    finally:
-        driver.close()
-    if is_busy:
-        raise StoreError(
-            f"database {database.name} is being read, its log holds old words: {_AGAIN}"
-        )
+            return []
+    left = wash(database)
+    if not left:
+        with database.writing() as connection:
+            connection.execute(update(sealing).values(cleaned=True))
+    return left
 
 
 # --- rows -----------------------------------------------------------------------------------------

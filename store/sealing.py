@@ -16,15 +16,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from sqlalchemy import Connection, Dialect, Engine, Insert, Table, Update, event
+from sqlalchemy import Connection, Dialect, Engine, Executable, Insert, Table, Update, event
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 from sqlalchemy.sql.schema import Column
 from sqlalchemy.sql.visitors import iterate
 
 from store.errors import SealBrokenError
 from store.words import are_searched, standing_for
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 #: What every sealed text begins with; then the id of its key, "$", and nonce, ciphertext and tag.
 MARK: Final = "$sealed$1$"
@@ -142,14 +145,14 @@ class KeyRing:
             self._made[key_id, purpose] = found
         return bytes(found)
 
-    def _cipher(self, key_id: str, name: str) -> Any:
+    def _cipher(self, key_id: str, name: str) -> AESGCM:
         found = self._made.get((key_id, f"seal {name}"))
         if found is None:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
             secret = _derived(self._keys[key_id].secret, self._salt, f"seal {name}", 32)
             found = self._made[key_id, f"seal {name}"] = AESGCM(secret)
-        return found
+        return cast("AESGCM", found)
 
 
 def _told(key_id: str, name: str, anchor: str) -> bytes:
@@ -166,13 +169,13 @@ class UnopenedText(str):
     stored: str
 
 
-class UnopenedJson(Mapping[str, Any]):
+class UnopenedJson(Mapping[str, object]):
     """In place of a value that is damaged: whoever looks into it is told so."""
 
     def __init__(self, stored: str, why: SealBrokenError) -> None:
         self.stored, self._why = stored, why
 
-    def __getitem__(self, _key: str) -> Any:
+    def __getitem__(self, _key: str) -> object:
         raise self._why
 
     def __contains__(self, _key: object) -> bool:
@@ -199,7 +202,7 @@ def opened_text(ring: KeyRing, name: str, anchor: str, stored: str) -> str:
         return shown
 
 
-def opened_json(ring: KeyRing, name: str, anchor: str, stored: str) -> Any:
+def opened_json(ring: KeyRing, name: str, anchor: str, stored: str) -> object:
     """The value, or one that raises once it is looked into."""
     try:
         return json.loads(ring.open_text(name, anchor, stored))
@@ -256,16 +259,18 @@ def _sealed_columns(table: Table) -> dict[str, tuple[str, ...]]:
 
 def _place(
     connection: Connection,
-    statement: Any,
+    statement: Executable,
     many: Sequence[Mapping[str, Any]],
     one: Mapping[str, Any],
     _options: object,
 ) -> tuple[Any, Any, Any]:
     """Tell the values of sealed columns which row they are for."""
-    table = getattr(statement, "table", None)
-    columns = sealed_columns(table) if isinstance(table, Table) else {}
     ring = ring_of(connection.dialect)
-    if not columns or ring is None or not isinstance(statement, Insert | Update):
+    if ring is None or not isinstance(statement, Insert | Update):
+        return statement, many, one
+    table = statement.table
+    columns = sealed_columns(table) if isinstance(table, Table) else {}
+    if not columns or not isinstance(table, Table):
         return statement, many, one
     words = ring if "words" in table.c and "words" not in columns else None
     if isinstance(statement, Insert):
@@ -292,7 +297,7 @@ def _update(
     """An UPDATE of one row that its condition names in full; any other is refused by the type."""
     told = {
         column.name: value.value
-        for column, value in (statement._values or {}).items()  # noqa: SLF001 - SQLAlchemy has no other way
+        for column, value in (statement._values or {}).items()  # noqa: SLF001 - no public way
         if isinstance(column, Column) and isinstance(value, BindParameter)
     }
     named = _named_by(statement)

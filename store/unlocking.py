@@ -7,6 +7,7 @@ an id is made from its key, and each key must open its own proof first.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,29 +38,35 @@ def unlock(database: Database, place: KeyPlace | None) -> None:
     with database.reading() as connection:
         found, needed = _state(connection)
     if place is None:
-        if needed:
-            raise KeysError(
-                f"database {database.name} is sealed with key {named(needed)}: {_ALLOWED}"
-            )
+        require(needed, None, f"database {database.name}")
         return
-    keys = place.keys()
+    keys = place.read()
     if found is None:
         with database.writing() as connection:
             _adopt(connection, keys[-1], place)
             found, needed = _state(connection)
-    ring = KeyRing(bytes.fromhex(found.salt), keys, place.keys)
-    missing = [key_id for key_id in needed if key_id not in ring]
-    if missing:
-        raise KeysError(
-            f"database {database.name} is sealed with key {named(missing)}, and {place} holds "
-            f"{named(tuple(ring))}: {_ALLOWED}"
-        )
+    ring = KeyRing(bytes.fromhex(found.salt), keys, place.read)
+    require(needed, place, f"database {database.name}")
     with database.reading() as connection:
         _prove(connection, ring, database.name)
     _follow(ring, found)
     attach(database.engine, ring)
     database.ring = ring
     database.on_writing = lambda connection: follow(connection, ring)
+
+
+def require(needed: Iterable[str], place: KeyPlace | None, what: str) -> None:
+    """Refuse *what* is sealed where a key that it needs is not at *place*.
+
+    Raises:
+        KeysError: It names the keys that are missing, and those that are there.
+
+    """
+    there = {key.id for key in place.read()} if place else set()
+    missing = [key_id for key_id in needed if key_id not in there]
+    if missing:
+        holds = f", and {place} holds {named(sorted(there))}" if place else ""
+        raise KeysError(f"{what} is sealed with key {named(missing)}{holds}: {_ALLOWED}")
 
 
 def follow(connection: Connection, ring: KeyRing) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from store_samples import NOW, email, key, outcome, raw_message
 
 from store import KeyPlace, KeysError, Store, StoreError, Wanted, open_store
+from store.backups import back_up, restore
 from store.resealing import damaged, rotate, rows_by_key
 from triage.records import Draft
 from triage.verdicts import Outgoing, Verdict
@@ -133,7 +134,7 @@ def test_a_database_whose_mail_is_not_indexed_is_searched_by_numbers_and_names(
 
 def test_without_its_key_a_sealed_database_is_not_opened(store_url: str, place: KeyPlace) -> None:
     open_store(store_url, keys=place).close()
-    [only] = place.keys()
+    [only] = place.read()
 
     with pytest.raises(KeysError, match=f"sealed with key {only.id}: set key_file or keyring"):
         open_store(store_url)
@@ -160,7 +161,7 @@ def test_a_key_file_that_others_may_read_is_refused(place: KeyPlace, mode: int) 
     place.file.chmod(mode)
 
     with pytest.raises(KeysError, match=r"allowed are 0400 and 0600"):
-        place.keys()
+        place.read()
 
 
 @pytest.mark.parametrize(
@@ -178,15 +179,15 @@ def test_what_is_no_key_file_is_named(tmp_path: Path, content: str, why: str) ->
     path.chmod(0o600)
 
     with pytest.raises(KeysError, match=why):
-        KeyPlace(path).keys()
+        KeyPlace(path).read()
 
 
 def test_a_new_key_keeps_the_old_ones_and_lies_open_to_nobody(place: KeyPlace) -> None:
-    before = place.keys()
+    before = place.read()
 
     new = place.add()
 
-    assert place.keys() == (*before, new)
+    assert place.read() == (*before, new)
     assert place.file
     assert place.file.stat().st_mode & 0o777 == 0o600
     assert new.secret.hex() not in repr(new)
@@ -213,7 +214,7 @@ def test_a_rotation_leaves_no_row_under_the_old_key(store_url: str, place: KeyPl
     with open_store(store_url, keys=place) as store:
         fill(store)
         before = told(store)
-    [old] = place.keys()
+    [old] = place.read()
     new = place.add()
 
     done = rotate(store_url, place)
@@ -403,3 +404,26 @@ def test_a_text_too_long_for_a_line_is_sealed_whole(store_url: str, place: KeyPl
 def test_no_database_is_made_with_a_key_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no key"):
         open_store(f"sqlite:///{tmp_path / 'new.sqlite3'}", keys=KeyPlace(tmp_path / "none"))
+
+
+def test_a_backup_stays_sealed_and_says_which_key_it_needs(
+    store_url: str, second_store_url: str, place: KeyPlace, tmp_path: Path
+) -> None:
+    with open_store(store_url, keys=place) as store:
+        fill(store)
+        before = told(store)
+
+    path, manifest = back_up(store_url, tmp_path, NOW)
+
+    assert manifest.keys == tuple(key.id for key in place.read())
+    assert not seen_in(path.read_bytes())
+    there = second_store_url
+    if there.startswith("postgres"):
+        change(there, "DROP SCHEMA public CASCADE")
+        change(there, "CREATE SCHEMA public")
+    with pytest.raises(KeysError, match=f"backup .* is sealed with key {manifest.keys[0]}"):
+        restore(path, there, "ops", NOW)
+    restore(path, there, "ops", NOW, keys=place)
+    with open_store(there, keys=place) as store:
+        assert repr(told(store)).count(CANARIES[2]) == repr(before).count(CANARIES[2])
+        assert store.raw(raw_message(1, text=f"{CANARIES[0]} 1").digest)
