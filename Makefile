@@ -68,12 +68,14 @@ fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000
 
 faults: $(BIN)/.dev services  ## Break everything that ingest rests on; SCALE=0.02 for a slice
+	@tests/install-services faults
 	PYTHONPATH=tests $(BIN)/python -m faults
 
 powercut: $(BIN)/.dev services  ## Cut the power of both databases 100 times and more; as root
 	ONLY=powercut PYTHONPATH=tests $(BIN)/python -m faults
 
 soak: $(BIN)/.dev services  ## MINUTES=60 of mail, decisions and faults; DATABASE=sqlite for the other
+	@tests/install-services faults
 	PYTHONPATH=tests $(BIN)/python -m soak
 
 hostile: $(BIN)/.dev services  ## Show hostile mail and MUTANTS=200 more in the browser: an hour or so

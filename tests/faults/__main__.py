@@ -16,8 +16,10 @@ from rich.table import Table
 
 from faults import (
     backups,
+    clocks,
     commits,
     disks,
+    erasure,
     kills,
     limits,
     lines,
@@ -30,7 +32,8 @@ from faults.bench import Bench, Row, running_bench
 
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
 FAMILIES = (
-    "kills", "lines", "scripts", "runs", "powercut", "disks", "models", "backups", "limits", "commits",
+    "kills", "lines", "scripts", "runs", "powercut", "disks", "clocks", "models", "backups",
+    "limits", "commits", "erasure",
 )  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "overlapping": lambda: runs.overlapping(max(8, some(200))),
             "stopped": lambda: runs.stopped(some(50)),
             "stale-owners": lambda: runs.stale_owners(some(20)),
-            "clocks": lambda: runs.wrong_clocks(some(32)),
+            "clocks-killed": lambda: runs.wrong_clocks(some(32)),
             "backends": lambda: runs.backends_ended(some(100), some(10)),
             "restarts": lambda: runs.restarts(some(40)),
             "busy": lambda: runs.busy(some(20)),
@@ -84,6 +87,10 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "full": lambda: disks.full(some(48)),
             "read-only": lambda: disks.turned_read_only(some(24)),
         },
+        "clocks": {
+            "clocks-wrong": lambda: clocks.wrong(some(16)),
+            "clocks-jump": lambda: clocks.jumping(some(24)),
+        },
         "models": {
             "model-whole": lambda: model_files.whole(1),
             "model-files": lambda: model_files.damaged(some(29)),
@@ -99,6 +106,9 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "memory": lambda: limits.out_of_memory(some(24)),
             "files": lambda: limits.out_of_files(some(30)),
             "nowhere": lambda: limits.nowhere_to_write(some(6)),
+        },
+        "erasure": {
+            "erasure-killed": lambda: erasure.killed(bench.lanes[0], some(400)),
         },
         "commits": {
             "commit-lost": lambda: commits.lost(some(500)),

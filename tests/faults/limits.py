@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from services.dovecot import Mailbox
@@ -96,6 +97,7 @@ def by_command(
     can_speak: bool = True,
     box: Mailbox | None = None,
     reading: str = "fast = true\n",
+    environment: Mapping[str, str] | None = None,
 ) -> Ended:
     """``fit-triage run`` on the lane's mailbox or *box*, started through *prefix*.
 
@@ -110,11 +112,11 @@ def by_command(
         f'[[sources]]\nurl = "{spec}"\nallow_plaintext = true\n'
     )
     command = [*(prefix or []), FIT_TRIAGE, "--config", str(settings), "run"]
-    environment = {**os.environ, "FIT_TRIAGE_IMAP_PASSWORD": box.password}
+    around = {**os.environ, "FIT_TRIAGE_IMAP_PASSWORD": box.password, **(environment or {})}
     started = time.monotonic()
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace",
+            command, env=around, capture_output=True, text=True, errors="replace",
             check=False, timeout=_PATIENCE_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -157,6 +157,18 @@ def _no_second_try() -> None:
     pipeline.stubborn = lambda work: work()
 
 
+def _not_settled() -> None:
+    """A restored database is taken for one that was never away."""
+    import store.backups
+    from store.database import migrated
+
+    def as_it_was(database: Any, *_: Any) -> int:
+        migrated(database, migrate=True)
+        return 0
+
+    store.backups._settled = as_it_was
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "acknowledge before commit": _acknowledge_first,
     "two transactions for one": _two_transactions,
@@ -168,6 +180,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "audit rows not sealed": _unsealed,
     "no second try": _no_second_try,
     "commits not synced": _not_synced,
+    "restored and not settled": _not_settled,
     "mail in the log": _chatty,
     "mail marked as read": _marks_as_read,
 }

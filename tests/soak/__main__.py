@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 import time
 from collections import Counter
-from typing import Any
+from pathlib import Path
 
 from faults.oracle import mailbox_as_kept
 
@@ -19,6 +20,11 @@ from soak.world import World, wait, world
 
 _EVERY_S = float(os.environ.get("EVERY", "30"))
 _DRAIN_S = 300.0
+
+
+def _tell(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
 
 
 class Soak:
@@ -38,7 +44,7 @@ class Soak:
 
     def say(self, words: str) -> None:
         minute, second = divmod(int(self.age), 60)
-        print(f"{minute:3}:{second:02}  {words}", flush=True)
+        _tell(f"{minute:3}:{second:02}  {words}")
 
     def standing(self) -> str:
         taken = len(self.post.taken)
@@ -60,7 +66,7 @@ class Soak:
 
     def work(self) -> None:
         """Mail, people and troubles until the time is up."""
-        deck = deck_for(self.world).deal(self.chance, is_early=lambda: self.age < 0.45 * self.lasts)
+        deck = deck_for(self.world).deal(self.chance, is_early=lambda: self.age < 0.4 * self.lasts)
         wait(15, self.world)  # programs start
         due = self.age
         while self.age < self.lasts:
@@ -100,7 +106,7 @@ class Soak:
         if ended != "exit 0":
             self.problems.append(f"watch, asked to stop, ends with {ended}")
         self.world.page.stop()
-        self.world.tending.failed and self.problems.extend(self.world.tending.failed)
+        self.problems += self.world.tending.failed
         for words in (("run",), ("deliver",), ("audit", "verify")):
             done = self.world.command(*words)
             self.say(f"{' '.join(words)}: exit {done.returncode}")
@@ -133,37 +139,37 @@ class Soak:
             *judged.logs_wrong(logs),
             *(f"P1 the page answered {what}" for deed in deeds for what in deed.broken),
         ]
-        self._summary(len(kept), effects, took=None)
+        self._summary(len(kept), effects)
         return found
 
-    def _summary(self, kept: int, effects: judged.Effects, took: Any) -> None:
+    def _summary(self, kept: int, effects: judged.Effects) -> None:
         world, post = self.world, self.post
         stored, aside = world.counts()
         states = Counter(row["state"] for row in effects.outbox)
-        print(
+        _tell(
             f"\nmail: {len(post.taken)} taken by Dovecot, {kept} in the mailbox "
             f"({post.repeated} deliveries made again), {stored} stored, {aside} set aside"
         )
-        print(
+        _tell(
             f"decisions: {len(effects.approved)} approvals confirmed, {len(effects.unsure)} without"
             f" an answer, {len(effects.verdicts)} on record"
         )
-        print(
+        _tell(
             f"effects: outbox {dict(states)}, {len(world.receiver.effects)} received in "
             f"{len(world.receiver.bodies)} requests"
         )
-        print(f"troubles: {dict(self.struck)}")
-        print(
+        _tell(f"troubles: {dict(self.struck)}")
+        _tell(
             f"runs: {world.schedule.started} scheduled, {dict(world.schedule.ends)}; "
             f"watch ended {dict(world.watch.ends)}, page ended {dict(world.page.ends)}"
         )
         answers = sum((colleague.deeds.answers for colleague in self.team), Counter())
         slowest = max(colleague.deeds.slowest_s for colleague in self.team)
-        print(f"page: {dict(answers)}, slowest {slowest:.1f} s")
+        _tell(f"page: {dict(answers)}, slowest {slowest:.1f} s")
         for name, series in world.memory.samples.items():
             if series[-1][0] > self.lasts / 2:
                 slope, last = growth(series, self.lasts / 2)
-                print(
+                _tell(
                     f"memory of {name}: {last:.0f} MB at the end, "
                     f"{slope:+.1f} MB an hour over the second half "
                     f"(bound {judged.MB_AN_HOUR:.0f})"
@@ -184,21 +190,18 @@ def main() -> int:
         soak.work()
         took = soak.drain()
         found = soak.judge()
-        print(f"drained in {took:.0f} s")
+        _tell(f"drained in {took:.0f} s")
         keep_logs(here)
     for violation, count in Counter(found).items():
-        print(f"VIOLATION {count} times: {violation}")
-    print("violations: none" if not found else f"violations: {len(found)}")
+        _tell(f"VIOLATION {count} times: {violation}")
+    _tell("violations: none" if not found else f"violations: {len(found)}")
     return 1 if found else 0
 
 
 def keep_logs(here: World) -> None:
-    """What the programs said, for whoever looks into a violation; without it in any mail's words."""
-    folder = os.environ.get("LOGS")
-    if folder:
-        import shutil
-
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    """Put what the programs said into the folder that LOGS names, for whoever looks into it."""
+    if folder := os.environ.get("LOGS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         for file in here.folder.glob("*.log"):
             shutil.copy(file, folder)
 

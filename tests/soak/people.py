@@ -90,8 +90,7 @@ def _therapist_s(number: int, of: int, text: str) -> bytes:
     domain = address.partition("@")[2]
     head = (
         f"Return-Path: <{address}>",
-        f"Authentication-Results: mx.support.example; dkim=pass header.d={domain}; "
-        f"dmarc=pass header.from={domain}",
+        f"Authentication-Results: mx.support.example; dmarc=pass header.from={domain}",
         f"From: {CANARIES[0]} N{of} <{address}>",
         "To: support@therapy.example",
         f"Subject: {session(of)} {CANARIES[2]}",
@@ -201,7 +200,8 @@ class Colleague(threading.Thread):
         if action == "approve":
             self.deeds.unsure.append(case)
         answer = client.post(f"/cases/{case}/{action}", data=data)
-        if action == "approve":
+        # Of a commit whose answer is lost the page knows no more than anybody: it says 503.
+        if action == "approve" and answer.status_code < 500:
             self.deeds.unsure.pop()
             self.deeds.approved += [case] if answer.status_code in (200, 303) else []
         self._note(f"{action} {answer.status_code}", answer)

@@ -28,7 +28,7 @@ def command(settings: Path, *words: str) -> list[str]:
 
 @dataclass
 class Service:
-    """A program that runs until it is told otherwise; ``tend`` starts it again when it has ended."""
+    """A program that runs until it is told otherwise; ``tend`` starts it again once it ended."""
 
     name: str
     words: Sequence[str]

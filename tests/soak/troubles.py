@@ -140,9 +140,13 @@ def disk_full(world: World, chance: random.Random) -> str:
 
 
 def clock_wrong(world: World, chance: random.Random) -> str:
-    """A scheduled run has a clock that is an hour wrong."""
+    """A scheduled run has a clock that is wrong.
+
+    It delivers nothing: a webhook signed at another hour is refused, and then waits until the time
+    that this clock says, which is after any soak.
+    """
     shift = chance.choice(("+1h", "-1h", "+1d"))
-    world.schedule.prefix = ("faketime", "-f", shift)
+    world.schedule.prefix = ("env", "FIT_TRIAGE_OUTBOX__WITH_RUNS=false", "faketime", "-f", shift)
     return f"next run {shift}"
 
 
