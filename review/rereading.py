@@ -1,8 +1,9 @@
-"""An archive read again, part by part, by whoever has hands free: threads here or a Dask cluster.
+"""One part of an archive read again, wherever there are hands free.
 
-Each part is one task that reads its messages where they lie, has them understood in a process of
-its own that a message may kill, and puts its file in place. A task gives back counts, so whoever
-shares the work out never sees mail. A task that is run twice writes the same file twice.
+Each part is one task (``sharing_out.py`` hands them out) that reads its messages where they lie, has
+them understood in a process of its own that a message may kill, and puts its file in place. A task
+gives back counts, so whoever shares the work out never sees mail. A task that is run twice writes
+the same file twice.
 """
 
 from __future__ import annotations
@@ -10,33 +11,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
-from ingest.cluster import Cluster, ClusterError, may_have_children
-from ingest.parts import STORE, Part, count_of, messages_of
-from ingest.sources import Access, Loss, SourceError
-from review.part_files import Counts, counts_in, path_of, write_part
+from ingest.cluster import may_have_children
+from ingest.parts import STORE, Part, messages_of
+from ingest.sources import Access, Loss
+from ingest.workers import ordinary_mail
+from review.part_files import Counts, write_part
 from triage.records import Email, RawMessage
 
 #: Messages handed to the reading process at a time; two such lots are in memory.
 _LOT: Final = 200
-#: Parts in flight for each that can be worked on: what waits there costs the scheduler memory.
-_AHEAD: Final = 3
-#: Seconds without a worker after which nobody is waited for any more.
-_ALONE_S: Final = 120.0
-_LOOK_S: Final = 5.0  # between two looks whether anybody lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +111,7 @@ def _rows(messages: Sequence[RawMessage], read: Callable[[], list[Any]]) -> list
 def _row(raw: RawMessage, made: Any) -> dict[str, Any]:  # noqa: ANN401 - the engine's own
     from store.values import request_json
 
-    row = {**_EMPTY, "digest": raw.digest, "source": raw.key.source, "uid": raw.key.uid}
-    row["received_at"] = raw.received_at
+    row = {**_EMPTY, **_place(raw)}
     if cause := getattr(made, "cause", ""):
         return {**row, "cause": cause}
     return {
@@ -133,6 +123,11 @@ def _row(raw: RawMessage, made: Any) -> dict[str, Any]:  # noqa: ANN401 - the en
         "kinds": [request.kind for request in made.requests],
         "requests": json.dumps([request_json(one) for one in made.requests], ensure_ascii=False),
     }
+
+
+def _place(raw: RawMessage) -> dict[str, Any]:
+    seen = {"digest": raw.digest, "source": raw.key.source, "uid": raw.key.uid}
+    return {**seen, "received_at": raw.received_at}
 
 
 def _lost_row(loss: Loss) -> dict[str, Any]:
@@ -171,89 +166,15 @@ def let_go(run: str) -> None:
         one[1].__exit__(None, None, None)
 
 
-# --- where it is shared out -----------------------------------------------------------------------
+def read_harmless(job: Job) -> Counts:
+    """Read an ordinary mail and put nothing anywhere: whether mail can be read at all."""
+    may_have_children()
+    mail = ordinary_mail()
+    return Counts.of(_rows([mail], _hands(job).start([mail])), len(mail.content))
 
 
-def reread(
-    job: Job, parts: Iterable[Part], cluster: Cluster, *, resume: bool
-) -> Iterator[tuple[Part, Counts]]:
-    """Each part that is read, in the order in which they get ready; all of them, once.
-
-    With *resume* a part whose file is there is not read again. A part that keeps killing whoever
-    reads it is read in pieces instead, down to the one message that does, which is set aside.
-
-    Raises:
-        SourceError: The cluster is gone, or an archive cannot be read; what is done stays done.
-
-    """
-    left, waiting, seen_alive = deque[Part](), dict[Future[Any], Part](), monotonic()
-    coming = iter(parts)
-    try:
-        while True:
-            room = _AHEAD * max(1, cluster.slots())
-            while len(waiting) < room and (part := _next(left, coming)):
-                found = counts_in(path_of(job.folder, part.key)) if resume else None
-                if found:
-                    yield part, found
-                else:
-                    waiting[cluster.executor.submit(read_part, job, part)] = part
-            if not waiting:
-                return
-            done, _ = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-            if done or cluster.slots():
-                seen_alive = monotonic()
-            elif monotonic() - seen_alive > _ALONE_S:
-                raise ClusterError("no worker of the cluster is left")
-            for future in done:
-                part = waiting.pop(future)
-                counts = cluster.outcome(future)
-                if counts is None and (counts := _set_aside(job, part)) is None:
-                    left += part.pieces(count_of(partial(messages_in, job), part))
-                else:
-                    yield part, _reached_us(job, part, counts)
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _next(left: deque[Part], coming: Iterator[Part]) -> Part | None:
-    return left.popleft() if left else next(coming, None)
-
-
-def _set_aside(job: Job, part: Part) -> Counts | None:
-    """The one message that a part holds as one that cannot be read; None where it holds more."""
-    pieces = list(islice(messages_in(job, part), 2))
-    if len(pieces) > 1:
-        return None
-    raws = [piece for piece in pieces if isinstance(piece, RawMessage)]
-    rows = [_row(raw, _KILLER) for raw in raws]
+def set_aside(job: Job, part: Part) -> Counts:
+    """The one message of a part as one that cannot be read; looks at no more than its digest."""
+    raws = [piece for piece in messages_in(job, part) if isinstance(piece, RawMessage)]
+    rows = [{**_EMPTY, **_place(raw), "cause": "killed_worker"} for raw in raws]
     return write_part(job.folder, part.key, rows, sum(len(raw.content) for raw in raws))
-
-
-def _reached_us(job: Job, part: Part, counts: Counts) -> Counts:
-    if path_of(job.folder, part.key).exists():
-        return counts
-    raise SourceError(f"what the workers write does not come to {job.folder}: it must be shared")
-
-
-@dataclass(frozen=True, slots=True)
-class _Unread:
-    cause: str
-
-
-_KILLER: Final = _Unread("killed_worker")
-
-
-@contextmanager
-def threads_here(count: int) -> Iterator[Cluster]:
-    """So many threads of this machine instead of a cluster, 0 for one per core."""
-    count = count or os.cpu_count() or 1
-    executor = ThreadPoolExecutor(count)
-
-    def everywhere(call: Callable[..., object], *arguments: object) -> None:
-        call(*arguments)
-
-    try:
-        yield Cluster(executor, lambda: count, everywhere)
-    finally:
-        executor.shutdown(cancel_futures=True)

@@ -20,7 +20,8 @@ from review.desk import AsJson, Desk, Now, UsageProblemError, console, moment, p
 from review.part_files import Counts
 from review.reread_folder import ReadFolder, told_apart
 from review.reread_printing import counting_parts, print_counts, print_difference
-from review.rereading import Job, let_go, reread, threads_here
+from review.rereading import Job, let_go
+from review.sharing_out import reread, threads_here
 
 if TYPE_CHECKING:
     from review.reread_difference import Difference

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ingest.parsing import UnreadableEmailError, parse
 from ingest.workers import Workers, ordinary_mail, process_pool
-from pipeline import Read, Unreadable, Understood
+from pipeline import Read, Understood, Unreadable
 from triage.records import RawMessage, Request
 
 KILLS_ITS_READER = b"This kills its reader."
@@ -27,6 +27,7 @@ def _read(raw: RawMessage) -> Read:
     if KILLS_ITS_READER in raw.content:
         os.kill(os.getpid(), signal.SIGKILL)
     if KILLS_THE_WORKER in raw.content:
+        time.sleep(0.5)  # a nanny gives up a worker that is killed while it starts
         os.kill(parent_process().pid, signal.SIGKILL)
         time.sleep(60)  # and we end with it
     try:

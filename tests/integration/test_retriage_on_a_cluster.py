@@ -16,15 +16,16 @@ from ingest.cluster import ClusterError, Tls, cluster_at
 from ingest.parts import Part, parts_of
 from ingest.sources import Access, SourceSpecError
 from review.part_files import Counts, path_of, rows_in
-from review.rereading import Job, let_go, reread
+from review.rereading import Job, let_go
+from review.sharing_out import reread
 
-PART = 10  # messages
+PART = 4  # messages
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
-    with dask_cluster(folder, allowed_failures=1) as running:
+    with dask_cluster(folder, allowed_failures=0) as running:
         yield running
 
 
@@ -34,7 +35,7 @@ def job(folder: Path, *, slowly_s: float = 0.0) -> Job:
 
 
 def cut(spec: str, count: int) -> list[Part]:
-    """An mbox in parts of ten messages."""
+    """An mbox in small parts."""
     [whole] = parts_of(spec, Access())
     return [
         Part(whole.archive, whole.stretch, skip=first, take=PART) for first in range(0, count, PART)
@@ -63,7 +64,7 @@ def each_once(contents: list[bytes]) -> Counter[str]:
 def test_workers_killed_in_mid_run_lose_nothing_and_double_nothing(
     cluster: DaskCluster, tmp_path: Path
 ) -> None:
-    contents = letters(120)
+    contents = letters(60)
     spec = mbox_of(tmp_path / "archive.mbox", contents)
     slow = job(tmp_path / "out", slowly_s=0.01)
     before = cluster.workers()
@@ -87,7 +88,7 @@ def test_workers_killed_in_mid_run_lose_nothing_and_double_nothing(
 def test_a_message_that_kills_its_reader_is_set_aside_and_the_worker_lives(
     cluster: DaskCluster, tmp_path: Path
 ) -> None:
-    contents = letters(30, odd={17: KILLS_ITS_READER})
+    contents = letters(12, odd={5: KILLS_ITS_READER})
     spec = mbox_of(tmp_path / "archive.mbox", contents)
     wait_until(lambda: len(cluster.workers()) == 2, "the workers have not come back")
     before, given = cluster.workers(), job(tmp_path / "out")
@@ -96,7 +97,7 @@ def test_a_message_that_kills_its_reader_is_set_aside_and_the_worker_lives(
 
     rows = [row for part in done for row in rows_in(path_of(given.folder, part.key))]
     aside = {row["digest"]: row["cause"] for row in rows if row["cause"]}
-    assert aside == {hashlib.sha256(contents[17]).hexdigest(): "killed_reader"}
+    assert aside == {hashlib.sha256(contents[5]).hexdigest(): "killed_reader"}
     assert digests(given, done) == each_once(contents)
     assert cluster.workers() == before
 
@@ -104,7 +105,7 @@ def test_a_message_that_kills_its_reader_is_set_aside_and_the_worker_lives(
 def test_a_message_that_kills_every_worker_is_found_and_set_aside_and_the_rest_is_read(
     cluster: DaskCluster, tmp_path: Path
 ) -> None:
-    contents = letters(20, odd={4: KILLS_THE_WORKER})
+    contents = letters(12, odd={4: KILLS_THE_WORKER})
     spec = mbox_of(tmp_path / "archive.mbox", contents)
     given = job(tmp_path / "out")
 
@@ -119,9 +120,9 @@ def test_a_message_that_kills_every_worker_is_found_and_set_aside_and_the_rest_i
 def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
     cluster: DaskCluster, tmp_path: Path
 ) -> None:
-    contents = letters(60)
+    contents = letters(40)
     spec = mbox_of(tmp_path / "archive.mbox", contents)
-    slow, parts, first = job(tmp_path / "out", slowly_s=0.01), cut(spec, 60), []
+    slow, parts, first = job(tmp_path / "out", slowly_s=0.01), cut(spec, 40), []
 
     with pytest.raises(ClusterError), cluster_at(cluster.address, Tls()) as hands:
         for part, _ in reread(slow, parts, hands, resume=False):
@@ -135,9 +136,10 @@ def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
     done = read_all(slow, parts, cluster.address, resume=True)
 
     assert digests(slow, done) == each_once(contents)
-    assert written.items() <= {
-        path: path.stat().st_mtime_ns for path in slow.folder.glob("part-*")
-    }.items()
+    assert (
+        written.items()
+        <= {path: path.stat().st_mtime_ns for path in slow.folder.glob("part-*")}.items()
+    )
     assert written
 
 
