@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import commits, disks, kills, limits, lines, powercut, runs, scripts
+from faults import commits, disks, erasure, kills, limits, lines, powercut, runs, scripts
 from faults.bench import MAILS, Bench, Lane, Row, Trial, bench_on, recovered
 from faults.oracle import told
 from services.dovecot import Dovecot
@@ -81,6 +81,10 @@ def test_databases_that_fail_cost_no_mail(bench: Bench) -> None:
     done(bench, runs.backends_ended(4, killed=0))
     done(bench, runs.failing_disks(4, "pwrite64", "ENOSPC", "12"))
     done(bench, runs.failing_disks(4, "fdatasync", "EIO", "14"))
+
+
+def test_an_erasure_that_is_killed_is_whole_once_done_again(bench: Bench, lane: Lane) -> None:
+    assert done(bench, erasure.killed(lane, 4)).kills >= 2
 
 
 def test_a_commit_whose_answer_is_lost_doubles_and_loses_nothing(bench: Bench) -> None:
