@@ -48,6 +48,7 @@ def lights(
         *_leaving(counts, now),
         *_registry(counts, settings, now),
         _model(*model),
+        *_shadow(counts, settings),
         *_tokens(settings, now),
         *_backup(settings, last_backup, now),
         Light("Messages stored", "", f"{counts.messages:,}"),
@@ -137,6 +138,12 @@ def _model(version: str, refused: str) -> Light:
     if refused:
         return Light("Model", "bad", f"refused, everything goes to check: {refused}")
     return Light("Model", "good", version)
+
+
+def _shadow(counts: Counts, settings: Settings) -> Iterator[Light]:
+    if settings.shadow.model and counts.shadow_problem:
+        do = "docs/operations.md, “A candidate model fails”; live mail is read as ever"
+        yield Light("Candidate model", "warn", counts.shadow_problem, do=do)
 
 
 def _tokens(settings: Settings, now: datetime) -> Iterator[Light]:

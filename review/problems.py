@@ -36,6 +36,7 @@ Code = Literal[
     "sign_in_ends",
     "sign_in_unknown",
     "backup_old",
+    "shadow_fails",
 ]
 
 
@@ -64,6 +65,7 @@ RUNBOOKS: Final[Mapping[Code, Runbook]] = {
     "sign_in_ends": Runbook("a-sign-in-ends"),
     "sign_in_unknown": Runbook("a-sign-in-ends", _SOON),
     "backup_old": Runbook("the-last-backup-is-old"),
+    "shadow_fails": Runbook("a-candidate-model-fails"),
 }
 
 
@@ -106,6 +108,7 @@ def problems(
         *_stuck(counts, now),
         *ending(settings, now),
         *_backup(settings, last_backup, now),
+        *_shadow(counts, settings),
     ]
 
 
@@ -201,3 +204,9 @@ def _backup(settings: Settings, last: datetime | None, now: datetime) -> Iterato
         yield Problem("backup_old", "there is no backup yet; see `fit-triage backup`")
     elif now - last > timedelta(hours=settings.backup.stale_hours):
         yield Problem("backup_old", f"the last backup is of {last.isoformat()}")
+
+
+def _shadow(counts: Counts, settings: Settings) -> Iterator[Problem]:
+    if settings.shadow.model and counts.shadow_problem:
+        said = f"the candidate model {counts.shadow_problem}; live mail is read as ever"
+        yield Problem("shadow_fails", said)

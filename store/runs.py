@@ -25,6 +25,7 @@ from store.schema import (
     registry_imports,
     runs,
 )
+from store.shadow_schema import shadow_candidates
 
 log = logging.getLogger(__name__)
 _MISMATCH: Final = "does not add up"
@@ -109,6 +110,7 @@ class Counts:
     unreconciled: tuple[int, ...]
     leases_held: int
     database_bytes: int
+    shadow_problem: str  # of the candidate that was tried last: "NAME: code", "" for none
 
 
 def run_from(row: AnyRow) -> Run:
@@ -188,6 +190,7 @@ def counts(connection: Connection) -> Counts:
         unreconciled=() if last is None else _unreconciled(connection, last.started_at),
         leases_held=connection.scalar(held) or 0,
         database_bytes=_size(connection),
+        shadow_problem=_shadow(connection),
     )
 
 
@@ -212,6 +215,13 @@ def _unreconciled(connection: Connection, last: datetime) -> tuple[int, ...]:
         runs.c.started_at > last - _TOLD_FOR, or_(lost, runs.c.status.contains(_MISMATCH))
     )
     return tuple(row.id for row in connection.execute(query.order_by(runs.c.id)))
+
+
+def _shadow(connection: Connection) -> str:
+    table = shadow_candidates.c
+    query = select(table.name, table.problem).order_by(table.tried_at.desc(), table.id.desc())
+    row = connection.execute(query.limit(1)).one_or_none()
+    return f"{row.name}: {row.problem}" if row is not None and row.problem else ""
 
 
 def _size(connection: Connection) -> int:
