@@ -115,7 +115,11 @@ def vocabulary(registered: Iterable[str] = (), *, without: str = "") -> Vocabula
     everyday = set(known_words([*texts, *(s.text for s in corpus.sentences)]))
     everyday -= _names_in(corpus) - language.names["common"] - language.names["openers"]
     names = language.patterns["given_names"]
-    return Vocabulary.of(language.names, names, everyday=everyday, registered=registered)
+    everyday_too = language.patterns["common_words"]["words"].split()
+    clinical = language.names["common"].difference(everyday_too)
+    return Vocabulary.of(
+        language.names, names, everyday=everyday, registered=registered, clinical=clinical
+    )
 
 
 def _names_in(corpus: Corpus) -> set[str]:

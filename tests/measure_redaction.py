@@ -80,7 +80,13 @@ class Told:
             self.there[kind] += before
             self.left[kind] += min(after, before)
             if after:
-                self.misses[kind].append(f"{what!r} in {text[:300]!r}")
+                self.misses[kind].append(f"{what!r} in {around(what, text)!r}")
+
+
+def around(what: str, text: str) -> str:
+    """Where it is left, with some words before and after."""
+    at = max(0, text.find(what) if what else 0)
+    return text[max(0, at - 60) : at + len(what) + 60]
 
 
 def occurrences(what: str, text: str) -> int:
@@ -100,7 +106,11 @@ def labelled_names(example: Example) -> tuple[set[str], set[str]]:
             continue
         for token in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", fold(reference).text):
             word = token.removesuffix("'s")
-            if folded(word).replace(" ", "-") in found.words and len(word) > 1 and word.lower() not in HANDLES:
+            if (
+                folded(word).replace(" ", "-") in found.words
+                and len(word) > 1
+                and word.lower() not in HANDLES
+            ):
                 if word[0].isupper() or not found.capitalised:
                     words.add(word)
         if re.fullmatch(r"(?:[A-Z]\. ?){1,3}|[A-Z]{2}", reference.strip()):
@@ -116,13 +126,21 @@ def measure_labels(example: Example, words: Vocabulary, told: Told) -> None:
     before, after = fold(f"{email.subject}\n{email.new_text}").text, "\n".join(said.texts)
     names, initials = labelled_names(example)
     for name in names:
-        told.count("client's name, as labelled", occurrences(name, before), occurrences(name, after), after, name)
+        told.count(
+            "client's name, as labelled",
+            occurrences(name, before),
+            occurrences(name, after),
+            after,
+            name,
+        )
     for some in initials:
         there, left = (len(re.findall(rf"(?<!\w){re.escape(some)}", t)) for t in (before, after))
         told.count("client's initials, as labelled", there, left, after, some)
     for part in re.findall(r"[^\W\d_]{3,}", email.sender.name):
         if part[0].isupper() and part.lower() not in TITLES:
-            told.count("sender's name", occurrences(part, before), occurrences(part, after), after, part)
+            told.count(
+                "sender's name", occurrences(part, before), occurrences(part, after), after, part
+            )
     for request in example.requests:
         for session in request.session_ids:
             digits = re.sub(r"\D", "", session)
@@ -134,11 +152,23 @@ def measure_labels(example: Example, words: Vocabulary, told: Told) -> None:
 #: In labels these are handles of a booking ("Tomorrow's 3pm", "the first"), no names.
 HANDLES = {"first", "second", "third", "fourth", "today", "tomorrow", "tonight", "parents", "o'clock", "noon", "half",
            "past", "five", "six", "seven", "eight", "nine", "ten", "new", "lady", "gentleman", "girl", "guy", "chap",
-           "man", "woman", "one", "two", "couple", "brothers", "sisters", "friend", "boy", "lad", "twins", "big", "little"}  # fmt: skip
-NO_WORDS = {"ht", "https", "http", "www", "example", "com", "uk", "co", "nhs"}  # of ids and addresses
+           "man", "woman", "one", "two", "couple", "brothers", "sisters", "friend", "boy", "lad", "twins", "big", "little", "rabbi", "lass",
+           "exhibit", "baker", "adhd", "other", "pilot", "her", "his", "ever", "ht", "client", "session", "teacher"}  # fmt: skip
+ADDRESSES = re.compile(r"\S*(?:@|://|www\.|\.(?:example|com|uk|org))\S*")
+NO_WORDS = {
+    "ht",
+    "https",
+    "http",
+    "www",
+    "example",
+    "com",
+    "uk",
+    "co",
+    "nhs",
+}  # of ids and addresses
 TITLES = {"the", "and", "mrs", "miss", "rev", "prof", "counselling", "therapy", "practice", "admin", "team", "office",
           "support", "psychotherapy", "centre", "clinic", "from", "via", "wellbeing", "therapies", "psychology",
-          "private", "health", "mental", "services", "associates", "consulting", "rooms", "reception", "bookings"}  # fmt: skip
+          "private", "health", "mental", "services", "associates", "consulting", "rooms", "reception", "bookings", "payments"}  # fmt: skip
 
 
 def fakers(seed: int):
@@ -157,7 +187,10 @@ def a_name(lot: random.Random, generators) -> tuple[str, str]:
 def a_phone(lot: random.Random) -> str:
     """A number for drama (Ofcom), in one of the forms people write."""
     mobile = f"07700 900{lot.randrange(1000):03d}"
-    land = lot.choice(("020 7946 0", "0117 496 0", "0161 496 0", "01632 960")) + f"{lot.randrange(1000):03d}"
+    land = (
+        lot.choice(("020 7946 0", "0117 496 0", "0161 496 0", "01632 960"))
+        + f"{lot.randrange(1000):03d}"
+    )
     number = lot.choice((mobile, mobile, land))
     bare = number.replace(" ", "")
     forms = (
@@ -181,7 +214,11 @@ def spoken(digits: str, gap: str = " ") -> str:
 
 def an_address(lot: random.Random, british) -> tuple[str, tuple[str, ...]]:
     """An address, and its parts that must go: the street's line and the postcode."""
-    street, city, code = british.street_address().replace("\n", ", "), british.city(), british.postcode()
+    street, city, code = (
+        british.street_address().replace("\n", ", "),
+        british.city(),
+        british.postcode(),
+    )
     forms = (
         f"{street}, {city}, {code}", f"{street}, {city} {code}", f"{street}, {code}",
         f"{street}, {city}, {code.lower()}", f"{street}\n{city}\n{code}",
@@ -192,16 +229,31 @@ def an_address(lot: random.Random, british) -> tuple[str, tuple[str, ...]]:
 def an_id(lot: random.Random, kind: str) -> str:
     digits = f"{lot.randrange(100_000, 1_000_000)}"
     if kind == "session id":
-        return lot.choice((f"HT-{digits}", f"HT{digits}", f"ht {digits}", f"HT - {digits}", f"#{digits}", f"ht-{digits}"))
+        return lot.choice(
+            (
+                f"HT-{digits}",
+                f"HT{digits}",
+                f"ht {digits}",
+                f"HT - {digits}",
+                f"#{digits}",
+                f"ht-{digits}",
+            )
+        )
     if kind == "client id":
-        return lot.choice((f"C-{digits}", f"CL{digits}", digits, f"C{digits[:4]}", f"c-{digits[:5]}"))
+        return lot.choice(
+            (f"C-{digits}", f"CL{digits}", digits, f"C{digits[:4]}", f"c-{digits[:5]}")
+        )
     if kind == "NHS number":
         nine = f"{lot.randrange(400_000_000, 500_000_000)}"
         rest = (11 - sum(int(d) * (10 - n) for n, d in enumerate(nine)) % 11) % 11
         ten = nine + str(rest % 10)
-        return lot.choice((f"{ten[:3]} {ten[3:6]} {ten[6:]}", ten, f"{ten[:3]}-{ten[3:6]}-{ten[6:]}"))
+        return lot.choice(
+            (f"{ten[:3]} {ten[3:6]} {ten[6:]}", ten, f"{ten[:3]}-{ten[3:6]}-{ten[6:]}")
+        )
     day, month, year = lot.randrange(1, 29), lot.randrange(1, 13), lot.randrange(1940, 2010)
-    name = "January February March April May June July August September October November December".split()[month - 1]
+    name = "January February March April May June July August September October November December".split()[
+        month - 1
+    ]
     return lot.choice((f"{day:02d}/{month:02d}/{year}", f"{day}.{month}.{year % 100:02d}", f"{day} {name} {year}",
                        f"{year}-{month:02d}-{day:02d}", f"{day}th {name[:3]} {year}", f"{day}/{month}/{year}"))  # fmt: skip
 
@@ -215,17 +267,25 @@ def renamed(example: Example, lot: random.Random, generators) -> tuple[str, str,
     first, last = a_name(lot, generators)
     other = lot.choice((first, first, last))
     swap = re.compile(rf"(?<!\w){re.escape(told[0])}(?![^\W_])")
-    return swap.sub(other, example.email.subject), swap.sub(other, fold(example.email.new_text).text), other
+    return (
+        swap.sub(other, example.email.subject),
+        swap.sub(other, fold(example.email.new_text).text),
+        other,
+    )
 
 
-def measure_planted(example: Example, words: Vocabulary, told: Told, lot: random.Random, generators) -> None:
+def measure_planted(
+    example: Example, words: Vocabulary, told: Told, lot: random.Random, generators
+) -> None:
     email, year = example.email, example.email.sent_at.year
     if found := renamed(example, lot, generators):
         subject, text, name = found
         said = redact((subject, text), words, names=[email.sender.name], year=year)
         before, after = fold(f"{subject}\n{text}").text, "\n".join(said.texts)
         for part in name_words(name):
-            told.count("client renamed", occurrences(part, before), occurrences(part, after), after, part)
+            told.count(
+                "client renamed", occurrences(part, before), occurrences(part, after), after, part
+            )
     for kind, line, gone in planted(lot, generators):
         paragraphs = email.new_text.split("\n\n")
         paragraphs.insert(lot.randrange(len(paragraphs) + 1), line)
@@ -267,12 +327,19 @@ def planted(lot: random.Random, generators) -> Iterator[tuple[str, str, tuple[st
         yield kind, lot.choice(lines).format(id=value), (value,)
 
 
-def measure_losses(example: Example, words: Vocabulary, ordinary: frozenset[str], lost: Counter[str], told: Told) -> None:
+def measure_losses(
+    example: Example, words: Vocabulary, ordinary: frozenset[str], lost: Counter[str], told: Told
+) -> None:
     """Everyday words, and the words that the labels of issues, approaches and reasons rest on."""
     email = example.email
-    texts = redact((email.subject, email.new_text), words, names=[email.sender.name], year=email.sent_at.year).texts
-    before, after = (Counter(re.findall(r"[^\W\d_]+", t)) for t in (fold(f"{email.subject}\n{email.new_text}").text, "\n".join(texts)))
-    names = {folded(n) for n in labelled_names(example)[0]} | {folded(p) for p in email.sender.name.split()}
+    texts = redact(
+        (email.subject, email.new_text), words, names=[email.sender.name], year=email.sent_at.year
+    ).texts
+    text = ADDRESSES.sub(" ", fold(f"{email.subject}\n{email.new_text}").text)
+    before, after = (Counter(re.findall(r"[^\W\d_]+", t)) for t in (text, "\n".join(texts)))
+    names = {folded(n) for n in labelled_names(example)[0]} | {
+        folded(p) for p in email.sender.name.split()
+    }
     for word, count in before.items():
         if word.lower() in ordinary - NO_WORDS and folded(word) not in names and len(word) > 1:
             gone = max(0, count - after[word])
@@ -287,7 +354,9 @@ def measure_losses(example: Example, words: Vocabulary, ordinary: frozenset[str]
             for quote in codes.values():
                 plain = fold(quote).text
                 if " ".join(plain.split()) in text:
-                    clinical = [w for w in re.findall(r"[^\W\d_]{2,}", plain) if w.islower() or w.isupper()]
+                    clinical = [
+                        w for w in re.findall(r"[^\W\d_]{2,}", plain) if w.islower() or w.isupper()
+                    ]
                     gone = sum(w not in kept for w in clinical if folded(w) not in names)
                     told.count(f"words behind {name}", len(clinical), gone, out, plain)
 
@@ -322,12 +391,18 @@ def main() -> int:
 def report(told: Told, kept: Told, lost: Counter[str], misses: int, most: int) -> None:
     print("taken away")
     for kind, there in told.there.items():
-        print(f"  {kind:32} {there:7} there {told.left[kind]:5} left  recall {1 - told.left[kind] / there:.4f}")
+        print(
+            f"  {kind:32} {there:7} there {told.left[kind]:5} left  recall {1 - told.left[kind] / there:.4f}"
+        )
     print("left")
     total = kept.there.pop("everyday words")
-    print(f"  {'everyday words':32} {total:7} there {sum(lost.values()):5} lost  {sum(lost.values()) / total:.4%} lost")
+    print(
+        f"  {'everyday words':32} {total:7} there {sum(lost.values()):5} lost  {sum(lost.values()) / total:.4%} lost"
+    )
     for kind, there in kept.there.items():
-        print(f"  {kind:32} {there:7} there {kept.left[kind]:5} lost  {kept.left[kind] / there:.4%} lost")
+        print(
+            f"  {kind:32} {there:7} there {kept.left[kind]:5} lost  {kept.left[kind] / there:.4%} lost"
+        )
     for kind in (*told.misses, *kept.misses) if misses else ():
         print(f"\n{kind}")
         found = told.misses[kind] or kept.misses[kind]

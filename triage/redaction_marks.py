@@ -64,11 +64,12 @@ _SPOKEN: Final = re.compile(
     rf"(?:[ ,.-]{{1,3}}(?:(?:double|triple|treble)[ -])?{_DIGIT}){{5,}}\b",
     re.IGNORECASE,
 )
+_SPOKEN_DIGITS: Final = 8  # fewer are a list of hours or of sessions
 _DATE_LIKE: Final = re.compile(
     r"(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d"
 )
 _BANK: Final = re.compile(r"\bsort code\W{0,4}(\d\d[ -]?\d\d[ -]?\d\d)\b", re.IGNORECASE)
-_LONG: Final = re.compile(r"(?<![\w£$€,])(?<!\d\.)\d{5,}(?![\d%])")
+_LONG: Final = re.compile(r"(?<![\w£$€,])(?<!\d\.)(?:\d{5,}|\d{3} \d{3})(?![\d%])(?! ?\d)")
 _MACHINE: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _MONTH: Final = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
@@ -191,7 +192,8 @@ def _phones(text: str, _: int) -> Iterator[Mark]:
 
 def _spoken(text: str, _: int) -> Iterator[Mark]:
     for match in _SPOKEN.finditer(text):
-        if re.search(r"[a-z]", match[0], re.IGNORECASE):
+        words = re.findall(r"[a-z]+|\d", match[0].lower())
+        if len(words) >= _SPOKEN_DIGITS and any(word.isalpha() for word in words):
             yield Mark(*match.span(), "PHONE")
 
 

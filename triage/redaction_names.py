@@ -13,82 +13,34 @@ from typing import Final
 
 from triage.language import fold
 from triage.names import fold as folded_name
+from triage.redaction_cues import (
+    ACRONYM,
+    AFTER,
+    ALONE,
+    BEFORE,
+    CALLED,
+    DAYS,
+    DOTTED,
+    ENDS,
+    FOLLOWS,
+    INITIALS,
+    LATIN,
+    LEADS,
+    LEADS_MID,
+    LEADS_SMALL,
+    LETTERED,
+    NO_NAME,
+    NOT_TITLED,
+    OPENING,
+    PARTICLES,
+    SAID_INITIALS,
+    SOMEWHERE,
+    SURNAME,
+    TITLE,
+)
 from triage.redaction_marks import Mark
 
 TOKEN: Final = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-_TITLE: Final = re.compile(
-    r"\b(?:mr|mrs|ms|miss|mx|dr|prof|professor|rev|reverend|sir|dame|lord|fr|father|sister|sgt"
-    r"|captain|major|auntie|uncle|aunt|nurse|pastor|imam|rabbi)\b\.? $",
-    re.IGNORECASE,
-)
-#: What leads to a name even where it is written small.
-_LEADS: Final = re.compile(
-    r"(?:\b(?:client|clients|called|named|name is|name's|names are|name:|client:|initials?|patient)"
-    r"|(?:^|\n)\W{0,3}(?:hi|hiya|hello|hey|dear|morning|afternoon|evening|cheers|thanks|regards"
-    r"|wishes|many thanks|best|love|from),?) $",
-    re.IGNORECASE,
-)
-#: What leads to one in a message without a single capital.
-_LEADS_SMALL: Final = re.compile(
-    r"\b(?:with|for|about|from|cancel|see|seeing|saw|told|tell|and|re|met|meet|refer|is|with my|ask"
-    r"|asked|rang|ring|messaged|emailed|texted|phoned|spoke to|met with|supervisor|partner|wife"
-    r"|husband|son|daughter|mum|dad|friend|colleague|therapist|therapists) $"
-)
-_FOLLOWS: Final = re.compile(
-    r"'s\b| (?:is|was|has|had|wants?|wanted|told|said|says|came|comes|booked|asked|asks|feels?|felt"
-    r"|needs?|agreed|agrees|knows?|and i\b|and I\b|does|did|would|rang|replied|wrote|sees?|thinks?"
-    r"|mentioned|described|disclosed|started|turned|lives?|goes|got|doesn't|didn't|won't|isn't)\b"
-)
-_ENDS: Final = re.compile(r"(?:^|[\n.!?:;>\"(*•\[]|\n\W*|\s[-–] ?|\d[.)] )\s*\W*$")
-_INITIALS: Final = re.compile(
-    r"(?<![\w.&'/-])(?:(?:[A-Z]\. ?){2,3}(?:[A-Z]\b)?|[A-HJ-Z]\.(?=[ ,:;)\n]|'s|$)"
-    r"|[B-HJ-Z](?![\w&'/.-])|[B-HJ-Z](?='s\b)|A(?='s\b)|A(?= and I\b))"
-)
-_SAID_INITIALS: Final = re.compile(
-    r"\binitials?:? (?:are |is |being )?((?:[A-Za-z]\b[. ]{0,2}){1,3})(?![\w'])", re.IGNORECASE
-)
-#: After these a letter stands for no person: "Plan B", "vitamin D", "cluster C".
-_LETTERED: Final = re.compile(
-    r"\b(?:plan|vitamin|type|option|class|block|group|part|hep|hepatitis|cluster|band|grade|point"
-    r"|section|appendix|item|room|zone|level|stage|team|question|step|exhibit|the|q|session|form|u|a"
-    r"|and|or|to|generation|gen|radio|an?|dear|vs?|not) $",
-    re.IGNORECASE,
-)
-_PARTICLES: Final = frozenset(
-    """
-    de da di del della van von der den bin bint ibn al el ap ab ferch mac nic ni le la du dos das
-    ter ten o abu st
-    """.split()  # noqa: SIM905 - a list of words is read as one
-)
-#: Doubtful names that open sentences as words; others at the head of one are names.
-_OPENING: Final = frozenset(
-    """
-    will may hope love happy true mark march august april june young win bill page joy chance star
-    christmas tuesday good art bell cat rob sue grant reed queen noble rain sunny rocky rusty
-    misty summer autumn job spike stone sky river forest storm liberty harmony earnest merry
-    christian patience tan tally temple cash chase skip gale heath
-    """.split()  # noqa: SIM905 - a list of words is read as one
-)
-#: After these even an everyday word is a name.
-_CALLED: Final = re.compile(
-    r"\b(?:called|named|name is|name's|known as|client:? \"|client:? ') ?[\"']?$", re.IGNORECASE
-)
-_DAYS: Final = frozenset(
-    """
-    monday tuesday wednesday thursday friday saturday sunday mon tue tues wed weds thu thur thurs
-    fri sat sun january february march april may june july august september october november
-    december jan feb mar apr jun jul aug sep sept oct nov dec christmas easter session sessions
-    initial english british zoom
-    """.split()  # noqa: SIM905 - a list of words is read as one
-)
-_SURNAME: Final = re.compile(r" ([A-ZÀ-Þ][a-zà-ÿ][\w'-]+)\b")
-_ALONE: Final = re.compile(r"[.,!]?\s*(?:\n|$)")
-_AFTER: Final = re.compile(r" ([A-ZÀ-Þ][A-ZÀ-Þ'-]+)\b")
-_BEFORE: Final = re.compile(r"\b([A-ZÀ-Þ][A-ZÀ-Þ'-]+) $")
-_SOMEWHERE: Final = re.compile(r"\b(?:in|near|around|outside) $")
-_LATIN: Final = 0x24F  # the last letter of Latin with its marks
-_ACRONYM: Final = 5  # letters; longer words in capitals are no abbreviations
-_NO_NAME: Final = ("n't", "'ve", "'ll", "'d", "'re", "'m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +58,7 @@ class Vocabulary:
     doubtful: frozenset[str] = frozenset()
     registered: frozenset[str] = frozenset()
     openers: frozenset[str] = frozenset()  # of the common ones: those that open sentences
+    clinical: frozenset[str] = frozenset()  # of the common ones: those that the work is about
 
     @classmethod
     def of(
@@ -115,6 +68,7 @@ class Vocabulary:
         *,
         everyday: Collection[str] = (),
         registered: Iterable[str] = (),
+        clinical: Iterable[str] = (),
     ) -> Vocabulary:
         """From the language's word lists, those of first names, and names of the registry."""
         given, doubtful, more = (
@@ -124,7 +78,8 @@ class Vocabulary:
         known = frozenset(part for name in registered for part in parts_of(name) if len(part) > 1)
         kept = more.union(words.get("not_names", ())) - doubtful | _CALENDAR
         openers = frozenset(words.get("openers", ())).union(words.get("other_people", ()))
-        return cls(common - given | _SMALL, kept - given, given, doubtful, known, openers)
+        clinical = frozenset(words.get("common", ()))
+        return cls(common - given | _SMALL, kept - given, given, doubtful, known, openers, clinical)
 
 
 _SMALL: Final = frozenset(("a", "i", "an", "am", "pm", "st", "nd", "rd", "th"))
@@ -159,8 +114,8 @@ class NameFinder:
 
     def found(self) -> Iterator[Mark]:
         spans: list[tuple[int, int]] = []
-        spans += [match.span(1) for match in _SAID_INITIALS.finditer(self._text)]
-        spans += [m.span() for m in _INITIALS.finditer(self._text) if self._is_initial(m)]
+        spans += [match.span(1) for match in SAID_INITIALS.finditer(self._text)]
+        spans += [m.span() for m in INITIALS.finditer(self._text) if self._is_initial(m)]
         before: tuple[int, int] | None = None
         for match in TOKEN.finditer(self._text):
             start, end = match.span()
@@ -179,7 +134,7 @@ class NameFinder:
         """Whether the words of a name found are names in the rest of the message as well."""
         words = [*parts_of(self._text[mark.start : mark.end])]
         known = self._words.common | self._words.kept
-        called = _CALLED.search(self._text[max(0, mark.start - 24) : mark.start])
+        called = CALLED.search(self._text[max(0, mark.start - 24) : mark.start])
         return called is not None or not any(word in known for word in words)
 
     def _joined(self, spans: Sequence[tuple[int, int]]) -> Iterator[Mark]:
@@ -194,7 +149,7 @@ class NameFinder:
                 or gap in {" ", "-", ". ", ".", "'"}
                 or (
                     gap[:1] == gap[-1:] == " "
-                    and all(p in _PARTICLES for p in gap.lower().split())
+                    and all(p in PARTICLES for p in gap.lower().split())
                     and gap.split()
                 )
             ):
@@ -207,7 +162,7 @@ class NameFinder:
     def _trimmed(self, first: int, last: int) -> Mark:
         while last > first and self._text[last - 1] in " \n":
             last -= 1
-        somewhere = _SOMEWHERE.search(self._text[max(0, first - 10) : first])
+        somewhere = SOMEWHERE.search(self._text[max(0, first - 10) : first])
         whole = folded_name(self._text[first:last])
         is_person = any(w in self._words.given or w in self._hidden for w in whole.split())
         return Mark(first, last, "PLACE" if somewhere and not is_person else "NAME")
@@ -217,22 +172,22 @@ class NameFinder:
         if any(self._taken[start:end]):
             return False
         bare = re.sub(r"\W", "", match[0])
-        if len(bare) > 1 and bare.lower() in self._words.kept:
+        if len(bare) > 1 and bare.lower() in DOTTED:
             return False
         before = self._text[max(0, start - 14) : start]
         if len(bare) == 1 and "." in match[0]:
-            return _LETTERED.search(before) is None or not _ends_sentence(self._text, end)
+            return LETTERED.search(before) is None or not _ends_sentence(self._text, end)
         if len(bare) == 1:
-            return _LETTERED.search(before) is None and not self._shouted(start)
+            return LETTERED.search(before) is None and not self._shouted(start)
         return True
 
     def _is_name(  # noqa: PLR0911 - an ordered list of questions, the first answer counts
         self, word: str, start: int, end: int, *, follows: bool
     ) -> bool:
         lower = folded_name(word)
-        if not lower or len(word) == 1 or word.lower().endswith(_NO_NAME):
+        if not lower or len(word) == 1 or word.lower().endswith(NO_NAME):
             return False
-        if any(ord(c) > _LATIN for c in word):  # mail here is English; what is not is a name
+        if any(ord(c) > LATIN for c in word):  # mail here is English; what is not is a name
             return True
         seen = _Seen(
             word, tuple(dict.fromkeys((lower.replace(" ", ""), *lower.split()))), start, end
@@ -241,8 +196,8 @@ class NameFinder:
             return self._is_small_name(seen)
         if self._has(seen, self._hidden) and not self._is_everyday(seen):
             return True
-        if _TITLE.search(self._text[max(0, start - 16) : start]):
-            return seen.halves[0] not in _NOT_TITLED
+        if TITLE.search(self._text[max(0, start - 16) : start]):
+            return seen.halves[0] not in NOT_TITLED
         if word.isupper():
             return self._is_capitals_name(seen, follows=follows)
         return self._is_capital_name(seen, follows=follows)
@@ -263,27 +218,23 @@ class NameFinder:
             self._has(seen, words.doubtful) or self._is_ordinary(seen)
         ):
             return False
-        if self._has(seen, words.doubtful) and seen.halves[0] not in _OPENING:
+        if self._has(seen, words.doubtful) and seen.halves[0] not in OPENING:
             return False
-        alone = _ALONE.match(self._text, seen.end) and self._text[: seen.start][-1:] in {"", "\n"}
+        alone = ALONE.match(self._text, seen.end) and self._text[: seen.start][-1:] in {"", "\n"}
         opens = self._opens(seen.start) and not alone  # alone in its line it signs the mail
-        return opens and _FOLLOWS.match(self._text, seen.end) is None
+        return opens and FOLLOWS.match(self._text, seen.end) is None
 
     def _is_small_name(self, seen: _Seen) -> bool:
         words = self._words
-        if self._is_ordinary(seen) or any(
-            h in words.common or h in words.kept for h in seen.halves
-        ):
+        before = self._text[max(0, seen.start - 24) : seen.start]
+        led = LEADS.search(before) is not None
+        if self._has(seen, words.doubtful) and led and FOLLOWS.match(self._text, seen.end):
+            return True
+        if any(half in words.common or half in words.kept for half in seen.halves):
             return False
         if any(self._has(seen, some) for some in (self._hidden, words.given, words.registered)):
             return True
-        before = self._text[max(0, seen.start - 24) : seen.start]
-        if self._has(seen, words.doubtful):
-            follows = _FOLLOWS.match(self._text, seen.end) is not None
-            return follows and _LEADS.search(before) is not None
-        if _LEADS.search(before):
-            return True
-        return self._is_small and _LEADS_SMALL.search(before) is not None
+        return led or (self._is_small and LEADS_SMALL.search(before) is not None)
 
     def _is_capitals_name(self, seen: _Seen, *, follows: bool) -> bool:
         words, kept = self._words, self._words.kept
@@ -291,63 +242,69 @@ class NameFinder:
             return False
         if self._has(seen, words.given) or self._has(seen, words.registered):
             return True
-        led = _LEADS.search(self._text[max(0, seen.start - 24) : seen.start]) is not None
+        led = LEADS.search(self._text[max(0, seen.start - 24) : seen.start]) is not None
         beside = follows or self._is_beside_capitals(seen)
         if self._has(seen, words.doubtful):
             return led or beside
         if self._is_ordinary(seen):
-            says = _FOLLOWS.match(f" {seen.word.lower()}") or seen.halves[0] in words.openers
+            says = FOLLOWS.match(f" {seen.word.lower()}") or seen.halves[0] in words.openers
             return follows and not says
         if led or beside or self._shouted(seen.start):
             return True
-        return len(seen.word) > _ACRONYM or len(seen.word) == 2
+        return len(seen.word) > ACRONYM or len(seen.word) == 2
 
     def _is_beside_capitals(self, seen: _Seen) -> bool:
         """Whether another unknown word in capitals stands next to it: "GINO PLATH"."""
-        near = _AFTER.match(self._text, seen.end) or _BEFORE.search(self._text, 0, seen.start)
+        near = AFTER.match(self._text, seen.end) or BEFORE.search(self._text, 0, seen.start)
         if near is None or self._shouted(seen.start):
             return False
         other = folded_name(near[1]).replace(" ", "")
         return not (other in self._words.kept or other in self._words.common)
 
-    def _is_capital_name(self, seen: _Seen, *, follows: bool) -> bool:
+    def _is_capital_name(  # noqa: PLR0911 - likewise
+        self, seen: _Seen, *, follows: bool
+    ) -> bool:
         words, whole = self._words, seen.halves[0]
         if self._has(seen, words.given):
             return True
         if whole in words.kept:
-            return follows and whole not in _DAYS  # "Ana Kent", and not "told Ana Thursday"
+            return follows and whole not in DAYS  # "Ana Kent", and not "told Ana Thursday"
         opens = self._opens(seen.start) or self._titled(seen.start)
         if self._has(seen, words.doubtful):
-            return whole not in _OPENING or not opens or follows or not self._is_everyday(seen)
+            if whole not in OPENING or not opens or follows or not self._is_everyday(seen):
+                return True
+            return self._leads_to_name(seen)
         if self._is_ordinary(seen):
             before = self._text[max(0, seen.start - 24) : seen.start]
-            if _CALLED.search(before):
+            if CALLED.search(before) or self._leads_to_name(seen):
                 return True
-            return not opens and (follows or self._leads_to_name(seen))
+            return not opens and (follows or self._is_led_to(seen, before))
         return True
 
     def _leads_to_name(self, seen: _Seen) -> bool:
         """Whether an everyday word is the first half of a name: "Comfort Okafor"."""
-        near = _SURNAME.match(self._text, seen.end)
+        near = SURNAME.match(self._text, seen.end)
         if near is None or seen.halves[0] in self._words.openers:
+            return False
+        if self._opens(seen.start) and FOLLOWS.match(self._text, near.end()) is None:
             return False
         other = folded_name(near[1]).replace(" ", "")
         return not any(other in some for some in (self._words.common, self._words.kept))
 
+    def _is_led_to(self, seen: _Seen, before: str) -> bool:
+        """Whether a capital in the middle makes an everyday word a name: "I told Burns that"."""
+        words = self._words
+        if seen.halves[0] in words.openers or seen.halves[0] in words.clinical:
+            return False
+        return LEADS_MID.search(before) is not None and not SURNAME.match(self._text, seen.end)
+
     def _opens(self, start: int) -> bool:
         """Whether a sentence, line or list item begins here, so that a capital means nothing."""
-        return start == 0 or _ENDS.search(self._text[max(0, start - 6) : start]) is not None
+        return start == 0 or ENDS.search(self._text[max(0, start - 6) : start]) is not None
 
 
 def _ends_sentence(text: str, end: int) -> bool:
     return re.match(r"\s+[A-Z]|\s*$", text[end : end + 3]) is not None
-
-
-_NOT_TITLED: Final = frozenset(
-    """
-    and or is was has appointment who said says told at in to
-    """.split()  # noqa: SIM905 - a list of words is read as one
-)
 
 
 class _Lines:
