@@ -17,14 +17,13 @@ from ingest.livechat_line import NotThereError, NotWantedError, UncertainError
 from ingest.sources import Known, LoginRefusedError, SourceError
 from review.outcomes import Arrived, Fate, NotNow, Perhaps, Refused
 from store import OutboxRow
+from store.outbox import HANDED_OVER
 from triage.chats import place_of
 
 if TYPE_CHECKING:
     from ingest.livechat_api import ConversationApi
 
-#: The mark that the point of no return is reached.
-_HANDED_OVER: Final = "handing over"
-_NO_ANSWER: Final = "no answer after it was handed over"
+_NO_ANSWER: Final = f"{HANDED_OVER}: no answer"
 #: No request is on its way for longer.
 _SETTLED_AFTER_S: Final = 300
 #: Until the next look for what the writer has said meanwhile.
@@ -61,7 +60,7 @@ class ChatAnswers:
     def interrupted(self, rows: Sequence[OutboxRow]) -> Fate:
         [row] = rows
         answer = self._answer(row)
-        if row.note != _HANDED_OVER or answer is None:
+        if row.note != HANDED_OVER or answer is None:
             return NotNow("interrupted before it was handed over", at_once=True)
         with suppress(SourceError), self._open_chat() as chat:
             return self._looked_for(chat, answer)
@@ -90,7 +89,7 @@ class ChatAnswers:
             return Perhaps("the teammate has written since; perhaps it is that")
         if set(stands.newer) - self._known(stands.newer):
             return NotNow("a newer message has yet to be read", wait_s=_UNREAD_S)
-        note(_HANDED_OVER)
+        note(HANDED_OVER)  # the point of no return
         try:
             chat.reply(answer.conversation, answer.text, answer.admin_id)
         except UncertainError:

@@ -30,9 +30,14 @@ STATES: Final[tuple[str, ...]] = get_args(OutboxState)
 STUCK: Final = ("dead", "uncertain")
 #: Where something goes that is to be tried again: not by itself, where a mail stopped it meanwhile.
 _BACK: Final = case((outbox.c.held_for.is_(None), "waiting"), else_="held")
+#: How the note begins of what was given to a chat and may be there, though nothing says so.
+HANDED_OVER: Final = "handing over"
+_MAY_BE_THERE: Final = (outbox.c.channel == "chat") & outbox.c.note.startswith(HANDED_OVER)
 #: The same of what was tried. The platform or a chat may have taken what it did not answer: asking
 #: again does no harm there, but to take it back would be to say that it never left.
-AFTER_TRYING: Final = case((outbox.c.channel.in_(("platform", "chat")), "uncertain"), else_="held")
+AFTER_TRYING: Final = case(
+    ((outbox.c.channel == "platform") | _MAY_BE_THERE, "uncertain"), else_="held"
+)
 
 
 @dataclass(frozen=True, slots=True)

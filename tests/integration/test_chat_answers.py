@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,9 +43,18 @@ def chat() -> Iterator[Workspace]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database, made once: each test has its own copy."""
+    path = tmp_path_factory.mktemp("blank") / "store.sqlite3"
+    with open_store(f"sqlite:///{path}"):
+        return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path / 'store.sqlite3'}") as opened:
+def store(blank: Path, tmp_path: Path) -> Iterator[Store]:
+    copy = shutil.copy(blank, tmp_path / "store.sqlite3")
+    with open_store(f"sqlite:///{copy}") as opened:
         yield opened
 
 
@@ -433,7 +443,39 @@ def test_a_later_message_in_the_chat_that_speaks_against_it_holds_the_answer_bac
     assert [item.channel for item in acted.outgoing] == ["platform", "drafts", "chat"]
     assert [report.later for report in waiting] == [1]
     assert chat.replies == []
-    assert {row.state for row in store.outbox()} <= {"held", "uncertain"}
+    assert {row.channel: row.state for row in store.outbox()} == {
+        "platform": "held",
+        "drafts": "held",
+        "chat": "held",
+    }
+
+
+def test_what_may_be_in_the_chat_and_is_held_up_is_for_a_person_to_find_out(
+    store: Store, chat: Workspace, tmp_path: Path
+) -> None:
+    a_registry(store, tmp_path)
+    chat.put(a_conversation("501", ASK, a_part("7", TOLD, at=MORNING + 60)))
+    settings = settings_for(chat)
+    run(settings, store)
+    [case] = store.queue()
+    verdict = Verdict(case.case_id, "approve", "anna", NOW)
+    act(store, store.case(case.case_id), verdict, settings.rules(NOW), sending_of(settings))
+    chat.answers = [0, 0, "hang_up"]
+    deliver(store, {"chat": carriers(settings, store.known)["chat"]}, lambda: LATER)
+    stop = "<p>Stop please, do not cancel HT-218834 after all: she wants to keep it.</p>"
+    chat.put(
+        a_conversation(
+            "501", ASK, a_part("7", TOLD, at=MORNING + 60), a_part("9", stop, at=MORNING + 7200)
+        )
+    )
+
+    run(settings, store, LATER)
+
+    assert {row.channel: row.state for row in store.outbox()} == {
+        "platform": "held",
+        "drafts": "held",
+        "chat": "uncertain",
+    }
 
 
 def test_a_mail_that_calls_itself_part_of_a_conversation_is_answered_by_mail(

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,9 +35,18 @@ ASK = "<p>Please cancel HT-218834 for Imogen, she needs ERP.</p>"
 FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
 
 
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database, made once: each test has its own copy."""
+    path = tmp_path_factory.mktemp("blank") / "store.sqlite3"
+    with open_store(f"sqlite:///{path}"):
+        return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path / 'store.sqlite3'}") as opened:
+def store(blank: Path, tmp_path: Path) -> Iterator[Store]:
+    copy = shutil.copy(blank, tmp_path / "store.sqlite3")
+    with open_store(f"sqlite:///{copy}") as opened:
         yield opened
 
 
@@ -212,14 +222,16 @@ def test_a_call_for_a_conversation_that_is_gone_is_answered_with_nothing(
     assert waits(store) == []
 
 
-def test_a_call_that_comes_while_the_conversation_is_retrieved_stays(store: Store) -> None:
-    store.chat_calls.hear(501, NOW)
-    seen = store.chat_calls.waiting()
-    store.chat_calls.hear(501, NOW + timedelta(seconds=1))
+def test_a_call_that_comes_while_the_conversation_is_retrieved_stays(store_url: str) -> None:
+    with open_store(store_url) as store:
+        for conversation in (501, 502):
+            store.chat_calls.hear(conversation, NOW)
+        seen = store.chat_calls.waiting()
+        store.chat_calls.hear(501, NOW + timedelta(seconds=1))
 
-    store.chat_calls.forget(seen)
+        store.chat_calls.forget(seen)
 
-    assert waits(store) == [501]
+        assert dict(store.chat_calls.waiting()) == {501: 2}
 
 
 @pytest.mark.parametrize("problem", ["HTTP 500", "another run is at work here; left to it"])
