@@ -196,8 +196,7 @@ def stored_verdicts(
         .join_from(verdicts, decisions, decisions.c.id == verdicts.c.decision_id)
         .order_by(verdicts.c.id)
     )
-    if since is not None:
-        query = query.where(verdicts.c.at >= since)
+    query = query if since is None else query.where(verdicts.c.at >= since)
     if case_id is not None:
         query = query.where(verdicts.c.case_id == case_id)
     if not include_undone:
