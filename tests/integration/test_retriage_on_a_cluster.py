@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from rereading_jobs import KILLS_ITS_READER, KILLS_THE_WORKER, letters, light_workers, mbox_of
-from services.dask_cluster import DaskCluster, dask_cluster, is_alive, wait_until
+from services.dask_cluster import DaskCluster, dask_cluster, wait_until
 
 from ingest.cluster import ClusterError, Tls, cluster_at
 from ingest.parts import Part, parts_of
 from ingest.sources import Access, SourceSpecError
-from review.part_files import Counts, path_of, rows_in
+from review.part_files import path_of, rows_in
 from review.rereading import Job, let_go
 from review.sharing_out import reread
 
@@ -124,11 +124,15 @@ def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
     spec = mbox_of(tmp_path / "archive.mbox", contents)
     slow, parts, first = job(tmp_path / "out", slowly_s=0.01), cut(spec, 40), []
 
-    with pytest.raises(ClusterError), cluster_at(cluster.address, Tls()) as hands:
-        for part, _ in reread(slow, parts, hands, resume=False):
-            first.append(part)
-            if len(first) == 1:
-                cluster.scheduler.kill()
+    def lose_the_scheduler() -> None:
+        with cluster_at(cluster.address, Tls()) as hands:
+            for part, _ in reread(slow, parts, hands, resume=False):
+                first.append(part)
+                if len(first) == 1:
+                    cluster.scheduler.kill()
+
+    with pytest.raises(ClusterError):
+        lose_the_scheduler()
     cluster.end()
     cluster.start_scheduler()
     cluster.start_worker()
@@ -152,8 +156,8 @@ def test_no_word_of_a_mail_is_in_what_the_cluster_says(cluster: DaskCluster) -> 
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
-    with pytest.raises(ClusterError, match="no scheduler of a cluster answers"):
-        with cluster_at("tcp://127.0.0.1:9", Tls(), patience_s=0.5):
-            pass
+    nowhere = cluster_at("tcp://127.0.0.1:9", Tls(), patience_s=0.5)
+    with pytest.raises(ClusterError, match="no scheduler of a cluster answers"), nowhere:
+        pass
     with pytest.raises(SourceSpecError, match="tls"), cluster_at("tls://127.0.0.1:9", Tls()):
         pass

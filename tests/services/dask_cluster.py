@@ -101,9 +101,12 @@ def workers_of(nanny: int) -> list[int]:
     found = []
     with suppress(OSError):  # whatever has ended while we look
         for thread in Path(f"/proc/{nanny}/task").iterdir():  # a nanny starts them in one
-            for child in (thread / "children").read_text().split():
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
+            children = map(int, (thread / "children").read_text().split())
+            found += [
+                pid
+                for pid in children
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
     return found
 
 
