@@ -57,6 +57,7 @@ class Manifest:
     metrics: Mapping[str, Any]
     files: Mapping[str, str]  # name to SHA-256
     certainty: Mapping[str, float] = field(default_factory=dict)  # see ``models.thresholds``
+    seal: str = ""  # SHA-256 of all above, "" in releases that are older than it
 
 
 def labels_digest() -> str:
@@ -129,9 +130,17 @@ def release(
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         certainty=certainty or {},
     )
-    text = json.dumps({name: getattr(manifest, name) for name in Manifest.__slots__}, indent=1)
+    fields = {name: getattr(manifest, name) for name in Manifest.__slots__}
+    text = json.dumps(sealed(fields), indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
     return manifest
+
+
+def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The *fields* of a manifest with their seal: one bit of a threshold may not turn unseen."""
+    told = {name: value for name, value in fields.items() if name != "seal"}
+    text = json.dumps(told, sort_keys=True)
+    return {**told, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def load(folder: Path, *, fast: bool = False) -> tuple[Model, Manifest]:
@@ -159,11 +168,14 @@ def _manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Manifest(**fields)
+        manifest = Manifest(**fields)
     except OSError:
         raise ModelRefusedError(f"{path} cannot be read") from None
     except (ValueError, TypeError):
         raise ModelRefusedError(f"{path} is not a manifest") from None
+    if manifest.seal and sealed(fields) != fields:
+        raise ModelRefusedError(f"{path} is not the file that was released")
+    return manifest
 
 
 def _verified(path: Path, digest: str) -> bytes:

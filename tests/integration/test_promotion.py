@@ -12,7 +12,7 @@ from models.commands import models_app
 from models.corpus import load_corpus
 from models.gates import EVALUATION, load_triggers
 from models.predictions import write_predictions
-from models.registry import RELEASED, promoted
+from models.registry import RELEASED, promoted, sealed
 
 EASY = {
     "id": "easy",
@@ -34,7 +34,7 @@ class Shelf:
         shutil.copytree(RELEASED / promoted(), release, ignore=shutil.ignore_patterns(EVALUATION))
         manifest = json.loads((release / "manifest.json").read_text("utf-8"))
         manifest |= {"version": name, "data": self.corpus.digest}
-        (release / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        (release / "manifest.json").write_text(json.dumps(sealed(manifest)), "utf-8")
         found = read_with_errors(self.corpus, errors)
         write_predictions(found, release / EVALUATION)
         if data:

@@ -117,7 +117,7 @@ class Soak:
 
     def _leaving(self) -> int:
         effects = judged.effects_of(self.world.url, received={}, approved=())
-        return sum(row["state"] not in ("sent", "taken_back") for row in effects.outbox)
+        return sum(row["state"] not in judged.SETTLED for row in effects.outbox)
 
     def judge(self) -> list[str]:
         world = self.world

@@ -19,6 +19,8 @@ MB_AN_HOUR = 30.0
 MB_IN_ALL = 15.0
 #: What a process loads by and by in its first minutes is no growth.
 WARM_S = 180.0
+#: What leaves no more by itself. Held is what a later mail has stopped, until a person decides.
+SETTLED = ("sent", "taken_back", "held")
 _QUERIES = {
     "outbox": "SELECT * FROM outbox WHERE channel = 'platform'",
     "verdicts": "SELECT case_id, version, action FROM verdicts WHERE undone_at IS NULL",
@@ -42,7 +44,7 @@ def effects_wrong(effects: Effects) -> Iterator[str]:
     yield from _records_wrong(effects)
     arrived = Counter(body["data"]["idempotency_key"] for body in effects.received.values())
     for row in effects.outbox:
-        if row["state"] not in ("sent", "taken_back"):
+        if row["state"] not in SETTLED:
             yield f"E4 an effect is left {row['state']}"
         if row["state"] == "sent" and row["key"] not in arrived:
             yield "E5 an effect is called sent that never arrived"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.reading import ModelRefusedError, load_reader
-from models.registry import RELEASED, load, promoted, release, releases
+from models.registry import RELEASED, load, promoted, release, releases, sealed
 
 
 @pytest.fixture
@@ -18,7 +18,17 @@ def copy(tmp_path: Path) -> Path:
 
 def change_manifest(folder: Path, **fields: object) -> None:
     path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **fields}), "utf-8")
+    changed = {**json.loads(path.read_text("utf-8")), **fields}
+    path.write_text(json.dumps(sealed(changed)), "utf-8")
+
+
+def test_a_threshold_in_the_manifest_cannot_turn_unseen(copy):
+    path = copy / "manifest.json"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"kind": 0.8', '"kind": 0.0'), "utf-8")
+
+    with pytest.raises(ModelRefusedError, match="not the file that was released"):
+        load(copy, fast=True)
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "model.json"])
