@@ -160,8 +160,8 @@ def _closed(
         query = query.join(marks, number == cases.c.id).where(marks.c.assignee == wanted.assignee)
     else:
         query = query.where(*_whose(wanted))
-    if after:
-        query = query.where(number < after.case_id)
+    if after:  # said of both: PostgreSQL does not conclude the one from the other
+        query = query.where(number < after.case_id, cases.c.id < after.case_id)
     return query.order_by(number.desc())
 
 
