@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from sqlalchemy import func, insert, select
 
@@ -269,6 +269,14 @@ class Store(Acts):
         """The *size* most pressing cases that are *wanted*, from below *after* on."""
         with self._database.reading() as connection:
             return page(connection, wanted, after, size)
+
+    @property
+    def mail_is_found_by(self) -> Literal["beginnings", "whole words", "nothing"]:
+        """How words of mails are found; sealed ones are indexed by what stands for them, or not."""
+        ring = self._database.ring
+        if ring is None or not ring.writing:
+            return "beginnings"
+        return "whole words" if ring.searches else "nothing"
 
     def open_counts(self, views: Sequence[Wanted] = ()) -> list[dict[str, int]]:
         """How many open cases the queues show, by queue; then how many of them each view does."""

@@ -184,6 +184,7 @@ def _page(request: Request, asked: Mapping[str, Any], searched: str) -> Response
         may_share=_may_share(request),
         therapist=_therapist_shown(chosen, directory),
         searched=searched,
+        search_note=words.SEARCH_NOTES.get(store.mail_is_found_by, ""),
         following=place_written(found.following) if found.following else "",
         later=bool(after),
         options=options(),

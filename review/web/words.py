@@ -20,6 +20,17 @@ TABS: Final[Mapping[str, str]] = {
     "general": "General",
 }
 
+#: By what ``Store.mail_is_found_by`` says.
+SEARCH_NOTES: Final[Mapping[str, str]] = {
+    "whole words": (
+        "Mails are stored encrypted: their words are found whole only, and not as phrases. Names, "
+        "addresses and numbers of the registry are found by their beginnings too."
+    ),
+    "nothing": (
+        "Mails are stored encrypted and not searched. Names, addresses and numbers are found."
+    ),
+}
+
 STATES: Final[Mapping[str, str]] = {
     "ready": "Ready",
     "awaiting_client": "Client first",

@@ -31,7 +31,7 @@ from review.serving import review_page
 from services.browser import PATIENCE
 from services.postgres import Postgres
 from settings import Settings, read_settings
-from store import CaseRow, Store, Tally, open_store
+from store import CaseRow, KeyPlace, Store, Tally, open_store
 from store.accounts import Role, Session, User
 from triage.records import RawMessage
 
@@ -59,11 +59,11 @@ class ReadSample:
             update={"authserv_id": self.sample.authserv_id, "fast": True}
         )
 
-    def fill(self, url: str) -> None:
+    def fill(self, url: str, keys: KeyPlace | None = None) -> None:
         """Put registry and mailbox into a new database, as a run would."""
         now = self.sample.now
         sample = self.sample
-        with open_store(url) as store:
+        with open_store(url, keys=keys) as store:
             import_files(store, sample.sessions, sample.therapists, sample.clients, now)
             store.keep_raw(self.raws)
             rules = self.settings.rules(now)
