@@ -23,6 +23,7 @@ from faults import (
     kills,
     limits,
     lines,
+    migrations,
     model_files,
     powercut,
     runs,
@@ -33,7 +34,7 @@ from faults.bench import Bench, Row, running_bench
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
 FAMILIES = (
     "kills", "lines", "scripts", "runs", "powercut", "disks", "clocks", "models", "backups",
-    "limits", "commits", "erasure",
+    "limits", "commits", "migrations", "erasure",
 )  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
         },
         "disks": {
             "full": lambda: disks.full(some(48)),
+            "full-postgres": lambda: disks.server_full(some(24)),
             "read-only": lambda: disks.turned_read_only(some(24)),
         },
         "clocks": {
@@ -109,6 +111,11 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
         },
         "erasure": {
             "erasure-killed": lambda: erasure.killed(bench.lanes[0], some(400)),
+        },
+        "migrations": {
+            "migrations-killed": lambda: migrations.killed(some(600)),
+            "migrations-at-once": lambda: migrations.at_once(some(60)),
+            "migrations-older": lambda: migrations.older(some(10)),
         },
         "commits": {
             "commit-lost": lambda: commits.lost(some(500)),
