@@ -20,6 +20,7 @@ DEFECTS = {
     "date_without_zone": "The date has no time zone and was read as UTC.",
     "document_cut": "An attached document is long; only its beginning was read.",
     "document_unread": "An attached document could not be read as text.",
+    "erased_in_part": "Words of it were erased since; blocks stand in their place.",
     "external_banner": "A warning banner of a mail gateway was set apart.",
     "from_ambiguous": "The From header can be read in more than one way.",
     "from_missing": "There is no sender's address.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -258,6 +258,26 @@ def _stored_decision(row: AnyRow) -> StoredDecision:
         request_from(row.request),
         decision_from(row.decision),
     )
+
+
+def quarantine_conditions(
+    *,
+    cause: str | None,
+    before: datetime | None,
+    digest: str | None,
+    ids: Collection[int] | None,
+) -> list[ColumnElement[bool]]:
+    """What ``Store.quarantined`` is asked, None being whatever it is."""
+    wanted: list[ColumnElement[bool]] = []
+    if cause is not None:
+        wanted.append(quarantine.c.cause == cause)
+    if before is not None:
+        wanted.append(quarantine.c.quarantined_at < before)
+    if digest is not None:
+        wanted.append(quarantine.c.digest.startswith(digest, autoescape=True))
+    if ids is not None:
+        wanted.append(quarantine.c.id.in_(ids))
+    return wanted
 
 
 def quarantined(connection: Connection, *conditions: ColumnElement[bool]) -> list[Quarantined]:

@@ -229,7 +229,7 @@ def _mail_without_words(row: AnyRow) -> dict[str, Any]:
     defects = [one for one in row.details["defects"] if one != ERASED_IN_PART]
     details = {**row.details, **nothing, "defects": [*defects, ERASED_IN_PART]}
     texts = dict.fromkeys(("subject", "new_text", "quoted_text", "signature"), "")
-    return {**texts, "details": details}
+    return {**texts, "sender": row.sender, "details": details}
 
 
 def _request_without_words(request: Mapping[str, Any]) -> dict[str, Any]:

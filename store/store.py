@@ -52,6 +52,7 @@ from store.queue import (
     case_rows,
     case_story,
     cases_query,
+    quarantine_conditions,
     quarantined,
     queue_conditions,
     stored_message,
@@ -313,15 +314,7 @@ class Store(Acts):
             ids: Only those with these numbers.
 
         """
-        conditions = []
-        if cause is not None:
-            conditions.append(quarantine.c.cause == cause)
-        if before is not None:
-            conditions.append(quarantine.c.quarantined_at < before)
-        if digest is not None:
-            conditions.append(quarantine.c.digest.startswith(digest, autoescape=True))
-        if ids is not None:
-            conditions.append(quarantine.c.id.in_(ids))
+        conditions = quarantine_conditions(cause=cause, before=before, digest=digest, ids=ids)
         with self._database.reading() as connection:
             return quarantined(connection, *conditions)
 
