@@ -8,9 +8,10 @@ MODEL  ?= build/model
 # Tests wait for servers and browsers as well: three of them keep two cores busy.
 WORKERS ?= 3
 SIZE   ?= 1000000
+MESSAGES ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench screenshots faults powercut soak fuzz tune evaluate model clean hostile races crawl
+.PHONY: help setup demo test services lint check format bench bench-retriage screenshots faults powercut soak fuzz tune evaluate model clean hostile races crawl
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -63,6 +64,9 @@ screenshots: $(BIN)/.dev services  ## Each page of the review page as a picture,
 bench-review: $(BIN)/.dev services  ## The review page with a million cases, on both databases; SIZE=20000 for a slice
 	$(BIN)/python tests/bench_review.py --size $(SIZE) --database sqlite --folder /tmp
 	$(BIN)/python tests/bench_review.py --size $(SIZE) --database postgres --folder /tmp
+
+bench-retriage: $(BIN)/.dev  ## MESSAGES=200000 read again: one process, a pool, one and two Dask workers
+	$(BIN)/python tests/bench_retriage.py --messages $(MESSAGES)
 
 fuzz: $(BIN)/.dev  ## 200,000 damaged messages parsed, split and understood
 	$(BIN)/python tests/fuzz_parse.py --mutants 200000

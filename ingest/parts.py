@@ -25,8 +25,9 @@ from triage.records import MessageKey, RawMessage
 STORE: Final = "store:"
 #: Messages of a part: seconds to a minute of work, so that little is done again after a crash.
 MESSAGES: Final = 1_000
-#: Bytes of a part of an mbox, whose messages nobody has counted.
-BYTES: Final = 8 * 2**20
+#: Bytes that a part of an mbox has at least and at most, whatever its first messages are like.
+_BYTES: Final = (2**20, 2**27)
+_SAMPLE: Final = 200  # messages from which the rest is judged
 #: A part that keeps killing whoever reads it is cut into so many: a restart costs more than a task.
 _PIECES: Final = 8
 _DIGEST_SPACE: Final = 16**12
@@ -78,9 +79,7 @@ def parts_of(spec: str, access: Access, *, messages: int = MESSAGES) -> Iterator
     source = open_source(spec, access)
     scheme, _, path = source.name.partition(":")
     if scheme == "mbox":
-        size = _settled(Path(path))
-        for at in range(0, size, BYTES):
-            yield Part(source.name, (str(at), str(min(at + BYTES, size)), str(size)))
+        yield from _parts_of_mbox(source.name, Path(path), messages)
         return
     if not isinstance(source, Maildir | EmlFolder):
         raise SourceSpecError("an archive is maildir:PATH, mbox:PATH, eml:PATH or store:")
@@ -118,12 +117,18 @@ def count_of(messages: Callable[[Part], Iterator[RawMessage | Loss]], part: Part
     return len(part.names) if part.names and part.take is None else sum(1 for _ in messages(part))
 
 
-def _settled(path: Path) -> int:
+def _parts_of_mbox(name: str, path: Path, messages: int) -> Iterator[Part]:
+    least, most = _BYTES
     try:
         with path.open("rb") as stream:
-            return settled_size(stream)
+            size = settled_size(stream)
+            first = [one.size for one in islice(messages_in(stream, size, 0), _SAMPLE)]
     except (OSError, NotAnMboxError) as error:
         raise _cannot_read(path, error) from None
+    usual = sum(first) // len(first) if first else 0
+    step = min(max(usual * messages, least), most)
+    for at in range(0, size, step):
+        yield Part(name, (str(at), str(min(at + step, size)), str(size)))
 
 
 def _between(part: Part, most: int) -> Iterator[RawMessage | Loss]:
