@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from faults.bench import Lane, Row, Trial, Try, recovered
+from services.postgres import running_postgres
+
+from faults.bench import MIGRATING, Lane, Row, Trial, Try, recovered
 from faults.oracle import judged
 from faults.worker import Job
 
@@ -113,3 +115,34 @@ def fill_up(lane: Lane, room_kb: int) -> Trial:
         (disk / "ballast").unlink()
         trial.violations += judged(job.url, lane.mails, complete=ended.well)
         return recovered(lane, trial, job, lane.mails)
+
+
+def server_full(count: int) -> Row:
+    tries: list[Try] = [lambda lane, n=n: fill_server(lane, 100 * n) for n in range(count)]
+    return Row("a server's disk with little room left, then with more", "12", for_root(tries))
+
+
+def fill_server(lane: Lane, room_kb: int) -> Trial:
+    """PostgreSQL's own disk is full: it refuses, or ends itself and is started again."""
+    trial = Trial()
+    with mounted(lane, "tmpfs", "server", "-t", "tmpfs", "-o", "size=160m,mode=711") as disk:
+        for folder in (lane.bench.folder, lane.folder):  # PostgreSQL's own user passes through
+            folder.chmod(0o711)
+        with running_postgres(disk) as server:
+            with MIGRATING:
+                url = server.database()
+            job = lane.job(url, size=1)
+            with (disk / "ballast").open("wb") as ballast:
+                free = shutil.disk_usage(disk).free
+                os.posix_fallocate(ballast.fileno(), 0, max(1, free - (room_kb << 10)))
+            ended = lane.run(job)
+            trial.saw(ended)
+            trial.noted["fitted"] += ended.well
+            if not ended.well and "database" not in ended.error:
+                trial.violations.append("a run on a full disk does not say so")
+            (disk / "ballast").unlink()
+            if server.process.poll() is not None:
+                trial.noted["server ended"] += 1
+                server.start()
+            trial.violations += judged(url, lane.mails, complete=ended.well)
+            return recovered(lane, trial, job, lane.mails)

@@ -5,7 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import commits, disks, erasure, kills, limits, lines, powercut, runs, scripts
+from faults import (
+    backups,
+    commits,
+    disks,
+    erasure,
+    kills,
+    limits,
+    lines,
+    model_files,
+    powercut,
+    runs,
+    scripts,
+)
 from faults.bench import MAILS, Bench, Lane, Row, Trial, bench_on, recovered
 from faults.oracle import told
 from services.dovecot import Dovecot
@@ -104,6 +116,17 @@ def test_disks_that_fail_fill_up_or_lose_power_cost_no_mail(bench: Bench) -> Non
     assert done(bench, powercut.cuts(8)).kills >= 6
     done(bench, disks.turned_read_only(2))
     done(bench, disks.full(4))
+    assert done(bench, powercut.server_cuts(1)).kills == 1
+
+
+def test_a_database_from_a_backup_goes_on_where_the_mailbox_is(bench: Bench) -> None:
+    assert done(bench, backups.restored(2)).noted["restored"] == 2
+    done(bench, backups.backups_killed(2))
+    done(bench, backups.restorations_killed(2))
+
+
+def test_a_model_that_is_not_whole_reads_no_mail(bench: Bench) -> None:
+    done(bench, Row("", "", [lambda lane: model_files.damage(lane, "weights.npz", "one bit")]))
 
 
 def test_mail_is_not_blamed_for_what_the_machine_lacks(bench: Bench) -> None:
@@ -181,6 +204,12 @@ def test_it_finds_commits_that_no_power_cut_outlives(lane: Lane) -> None:
     trial = powercut.power_cut(lane, ("committed", 3), 1, bug="commits not synced")
 
     assert "I1 mail that was called stored is gone with the power" in trial.violations
+
+
+def test_it_finds_a_restored_database_that_is_not_settled(lane: Lane) -> None:
+    trial = backups.an_hour_ago(lane, "sqlite", bug="restored and not settled")
+
+    assert "I2 a restored database may send again what has left" in trial.violations
 
 
 def test_it_finds_mail_in_the_log(bench: Bench) -> None:

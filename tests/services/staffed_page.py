@@ -114,14 +114,18 @@ def filled_postgres(read_sample: ReadSample, postgres: Postgres) -> str:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def filled_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def filled_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database with the sample mailbox in it, of each kind in turn."""
     if request.param == "sqlite":
         copy = tmp_path / "fit-triage.sqlite3"
         shutil.copy(request.getfixturevalue("filled_sqlite"), copy)
-        return f"sqlite:///{copy}"
+        yield f"sqlite:///{copy}"
+        return
     filled = request.getfixturevalue("filled_postgres")
-    return request.getfixturevalue("postgres").copy(filled)
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.copy(filled)
+    yield url
+    server.drop(url)
 
 
 @dataclass
