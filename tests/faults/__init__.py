@@ -19,7 +19,7 @@ but for:
   folder that is full is in ``tests/integration/test_attachments_by_command.py``.
 
 Not about ingest, and elsewhere or not yet: 42-44 (job queues, Dask), 47 (models),
-49-53 (exports, staff, outbox), 54 (flood), 56, 57 (backup, erasure).
+50-53 (staff, outbox), 54 (flood), 56, 57 (backup, erasure).
 
 Rows of the family ``disks`` mount file systems, and ``nowhere`` does in a namespace of its own;
 they are left out, and say so, for whoever is not root.

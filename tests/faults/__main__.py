@@ -20,6 +20,7 @@ from faults import (
     commits,
     disks,
     erasure,
+    exports,
     kills,
     limits,
     lines,
@@ -34,7 +35,7 @@ from faults.bench import Bench, Row, running_bench
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
 FAMILIES = (
     "kills", "lines", "scripts", "runs", "powercut", "disks", "clocks", "models", "backups",
-    "limits", "commits", "migrations", "erasure",
+    "limits", "commits", "migrations", "erasure", "exports",
 )  # fmt: skip
 
 
@@ -111,6 +112,10 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
         },
         "erasure": {
             "erasure-killed": lambda: erasure.killed(bench.lanes[0], some(400)),
+        },
+        "exports": {
+            "exports-sqlite": lambda: exports.killed(bench.lanes[0], "sqlite", some(300)),
+            "exports-postgres": lambda: exports.killed(bench.lanes[0], "postgres", some(150)),
         },
         "migrations": {
             "migrations-killed": lambda: migrations.killed(some(600)),
