@@ -73,9 +73,12 @@ def shadow_run(
     *,
     seconds: float | None = None,
     limit: int | None = None,
+    again: bool = False,
     clock: Callable[[], float] = monotonic,
 ) -> ShadowReport:
     """Let the configured candidate read, until all is read or the time is up.
+
+    With *again* also what it had failed on before.
 
     Whatever the candidate does is recorded and told in the report; nothing is raised for it.
     """
@@ -99,6 +102,8 @@ def shadow_run(
     owner = f"{socket.gethostname()}:{os.getpid()}"
     try:
         with store.lease(_NAME, owner, LEASE) as lease:
+            if again:
+                store.shadows.forget_failures(number)
             ends_at = clock() + (settings.shadow.seconds if seconds is None else seconds)
             run.go(lease, lambda: clock() > ends_at, limit)
     except LeaseHeldError:
@@ -246,6 +251,9 @@ def shadow(
     limit: Annotated[int | None, typer.Option(min=1, help="Messages at most.")] = None,
     now: Now = None,
     *,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Let it try again what it failed on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a candidate read stored mail beside the model in use. Exit code 1: it could not."""
@@ -259,7 +267,14 @@ def shadow(
     if not settings.shadow.model:
         raise UsageProblemError("no candidate: set `model` under [shadow], or give --candidate")
     with store_of(settings) as store:
-        report = shadow_run(settings, store, now or datetime.now(UTC), seconds=seconds, limit=limit)
+        report = shadow_run(
+            settings,
+            store,
+            now or datetime.now(UTC),
+            seconds=seconds,
+            limit=limit,
+            again=retry_failed,
+        )
     if as_json:
         print_json({name: getattr(report, name) for name in ShadowReport.__slots__})
     else:

@@ -367,6 +367,9 @@ def test_the_command_says_what_the_candidate_did(typed: Typed, candidate: Path) 
     assert f"{OTHER} beside {CHAMPION}: 18 read, 18 of them otherwise, 2 failed, 4 left" in read
     assert (again["read"], again["failed"], again["left"], again["problem"]) == (4, 0, 0, "")
 
+    retried = ("models", "shadow", "--candidate", str(candidate), "--retry-failed")
+    assert "0 read, 0 of them otherwise, 2 failed" in typed.run(*retried)
+
 
 def test_a_candidate_that_is_refused_ends_the_command_with_one(
     typed: Typed, candidate: Path
