@@ -97,7 +97,8 @@ def _client(address: str, security: Any, patience_s: float) -> Any:  # noqa: ANN
         from distributed import Client
     except ImportError:
         raise SourceSpecError("a cluster needs Dask: pip install 'fit-triage[cluster]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell it in our own words
+    for name in ("distributed", "distributed.client"):  # we tell it in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(
             address, security=security, timeout=patience_s, set_as_default=False, name="fit-triage"

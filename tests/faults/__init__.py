@@ -21,9 +21,9 @@ but for:
   folder that is full is in ``tests/integration/test_attachments_by_command.py``.
 
 Not about ingest, but here: 47 (``models``, whose control must find its mail ready), 48
-(``migrations``), 49 (``exports``), 56 (``backups``), 57 (``erasure``). Elsewhere or not yet: 42-44
-(job queues, Dask), 50-53 (staff, outbox), 54 (flood). All of it at once, for an hour, with people
-and deliveries beside it, is ``make soak``.
+(``migrations``), 49 (``exports``), 56 (``backups``), 57 (``erasure``); 44 (``clusters``, Dask).
+Elsewhere or not yet: 42, 43 (job queues), 50-53 (staff, outbox), 54 (flood). All of it at once, for
+an hour, with people and deliveries beside it, is ``make soak``.
 
 Rows of the family ``disks`` mount file systems, and ``nowhere`` does in a namespace of its own;
 they are left out, and say so, for whoever is not root.

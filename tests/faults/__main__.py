@@ -17,6 +17,7 @@ from rich.table import Table
 from faults import (
     backups,
     clocks,
+    clusters,
     commits,
     disks,
     erasure,
@@ -35,7 +36,7 @@ from faults.bench import Bench, Row, running_bench
 #: Families of rows. ``make faults ONLY=kills,power`` runs one of them and a single row.
 FAMILIES = (
     "kills", "lines", "scripts", "runs", "powercut", "disks", "clocks", "models", "backups",
-    "limits", "commits", "migrations", "erasure", "exports",
+    "limits", "commits", "migrations", "erasure", "exports", "clusters",
 )  # fmt: skip
 
 
@@ -121,6 +122,9 @@ def rows(bench: Bench, scale: float, only: tuple[str, ...]) -> Iterator[Row]:
             "migrations-killed": lambda: migrations.killed(some(600)),
             "migrations-at-once": lambda: migrations.at_once(some(60)),
             "migrations-older": lambda: migrations.older(some(10)),
+        },
+        "clusters": {
+            "cluster": lambda: clusters.killed(some(100)),
         },
         "commits": {
             "commit-lost": lambda: commits.lost(some(500)),

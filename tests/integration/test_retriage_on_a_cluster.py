@@ -7,8 +7,10 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from faults import clusters
 from rereading_jobs import KILLS_ITS_READER, KILLS_THE_WORKER, letters, light_workers, mbox_of
 from services.dask_cluster import DaskCluster, dask_cluster, wait_until
 
@@ -145,6 +147,19 @@ def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
         <= {path: path.stat().st_mtime_ns for path in slow.folder.glob("part-*")}.items()
     )
     assert written
+
+
+def test_the_fault_campaign_finds_messages_that_are_lost(
+    cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(clusters._clusters, 0, cluster)
+    lane = SimpleNamespace(number=0, folder=tmp_path)
+
+    sound = clusters.kill_one(lane, "worker", 0.1)
+    with_a_bug = clusters.kill_one(lane, "worker", 0.1, lost=1)
+
+    assert (sound.violations, sound.kills) == ([], 1)
+    assert with_a_bug.violations == ["I1 6 messages of the archive in no row"]
 
 
 def test_no_word_of_a_mail_is_in_what_the_cluster_says(cluster: DaskCluster) -> None:
