@@ -138,13 +138,23 @@ def registry_unconfirmed(
                 console().print(f"{therapist_id}  {name}: {remark}", highlight=False)
 
 
-def health(context: typer.Context, now: Now = None) -> None:
+def health(
+    context: typer.Context,
+    now: Now = None,
+    *,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Only whether the database answers; says nothing.")
+    ] = False,
+) -> None:
     """Figures for monitoring, as JSON. Exit code 1 where something needs a person."""
     from review.health import health_report
 
     settings = context.obj.settings()
     clock = now or datetime.now(UTC)
     with store_of(settings) as store:
+        if alive:
+            store.runs(1)
+            return
         report = health_report(store, settings, clock)
     print_json(report)
     if not report["healthy"]:
