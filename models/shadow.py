@@ -15,7 +15,7 @@ from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Final
 
-from models.registry import RELEASED, load, promoted
+from models.registry import RELEASED, ModelRefusedError, load, promoted
 from triage.records import Email, Request
 from triage.shadows import COSTS, Cost, Difference, Pair, Stand
 
@@ -76,11 +76,15 @@ def digest_of(folder: Path) -> str:
 
 
 def version_of(name: str, releases: Path = RELEASED) -> str:
-    """The version that the release *name* gives itself, "" for the promoted one's.
+    """The version that a release gives itself; without a *name* the promoted one.
 
-    Its name where it says nothing: whatever is wrong with it is for others to find.
+    Its name where it says nothing, for whatever is wrong with it is for others to find; "" where
+    none is promoted.
     """
-    name = name or promoted(releases)
+    try:
+        name = name or promoted(releases)
+    except ModelRefusedError:
+        return ""
     try:
         told = json.loads((releases / name / "manifest.json").read_text(encoding="utf-8"))
         return str(told["version"])

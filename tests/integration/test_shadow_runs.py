@@ -15,7 +15,7 @@ import pytest
 import shadow_jobs
 from histories import History, case, decision, message
 from services.staffed_page import ReadSample
-from shadow_samples import READ, lay_shadows, shadowed
+from shadow_samples import NAME, READ, SESSION, WORDS, lay_shadows, shadowed
 from sqlalchemy import Table, func, select
 from typer.testing import CliRunner
 
@@ -26,9 +26,10 @@ from review.commands import app
 from review.desk import Desk, UsageProblemError
 from review.shadowing import shadow_run
 from settings import Settings
-from store import Store, open_store
+from store import KeyPlace, Store, open_store
+from store.cascade import cascade
 from store.schema import cases, decisions, messages, metadata
-from store.shadow_schema import shadow_readings
+from store.shadow_schema import shadow_readings, shadow_verdicts
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 CHAMPION = promoted()
@@ -336,6 +337,27 @@ def test_what_the_candidate_failed_on_may_be_tried_again(store: Store) -> None:
     assert store.shadows.forget_failures(number) == 1
     assert len(rows(store, shadow_readings)) == len(READ)
     assert store.shadows.left(number, CHAMPION, share=1) == 24 - len(READ)
+
+
+def test_the_words_of_a_reading_are_sealed_and_go_with_their_mail(tmp_path: Path) -> None:
+    place, file = KeyPlace(tmp_path / "keys"), tmp_path / "sealed.sqlite3"
+    place.add()
+    with open_store(f"sqlite:///{file}", keys=place) as store:
+        number = lay_shadows(filled(store), NOW, CHAMPION)
+        for one in store.shadows.readings(number):
+            sides = {(each.field, each.ask): "neither" for each in one.read.differences}
+            if sides:
+                store.shadows.judge(one.id, sides, "lea", NOW, words=f"{WORDS} by now")
+        written = b"".join(one.read_bytes() for one in tmp_path.glob("sealed.sqlite3*"))
+        read = store.shadows.readings(number)
+
+        assert WORDS in str(read[0].read.pairs) + str(read[-1].read.pairs)
+        assert {said.words for one in read for said in one.verdicts} == {f"{WORDS} by now"}
+        with store._database.writing() as connection:
+            cascade(connection, {messages: [one.read.message_id for one in read]})
+        assert rows(store, shadow_readings) == rows(store, shadow_verdicts) == []
+    for secret in (WORDS, NAME, SESSION):
+        assert secret.encode() not in written
 
 
 # --- the commands --------------------------------------------------------------------------------
