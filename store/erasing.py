@@ -331,7 +331,7 @@ class _Erasing:
                 self._gone["bulks"] += self._connection.execute(delete(bulks).where(here)).rowcount
                 continue
             row = self._connection.execute(select(bulks).where(here)).one()
-            less = change_row(bulks, row).values(reason=blocked(row.reason), details={})
+            less = change_row(bulks, row, {"reason": blocked(row.reason), "details": {}})
             self._connection.execute(less)
             self._changed["bulks"] += 1
 

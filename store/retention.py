@@ -194,7 +194,7 @@ def _do_closed(connection: Connection, due: Sequence[Any], now: datetime) -> Cou
         connection.execute(insert_new(connection, texts_gone, case_id=case_id, at=now))
         for table, here in _words_of(case_id):
             for row in connection.execute(select(table).where(here)).all():
-                connection.execute(change_row(table, row).values(**_WORDLESS[table](row)))
+                connection.execute(change_row(table, row, _WORDLESS[table](row)))
                 counted[table.name] += 1
     mails = mails_of(connection, due)
     beside = cases_of(connection, mails)
@@ -207,7 +207,7 @@ def _do_closed(connection: Connection, due: Sequence[Any], now: datetime) -> Cou
     for mail in sorted(mails):
         if beside.get(mail, set()) <= done:
             row = connection.execute(select(messages).where(messages.c.id == mail)).one()
-            connection.execute(change_row(messages, row).values(**_mail_without_words(row)))
+            connection.execute(change_row(messages, row, _mail_without_words(row)))
             forget_readings(connection, mail)
             counted["messages"] += 1
             counted["raws"] += _bury(connection, [row.digest], now, "")

@@ -40,6 +40,8 @@ _NONCE: Final = 12  # bytes
 UNOPENED: Final = "[This text cannot be opened: what is stored of it is damaged.]"
 #: What stands for a word begins so, and is never found as the beginning of a word that is typed.
 _NO_WORD: Final = "zq7"
+#: Mail repeats its words: what stands for so many is remembered.
+_WORDS_KNOWN: Final = 50_000
 _ON_DIALECT: Final = "fit_triage_keys"
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class KeyRing:
         self._salt, self._more = salt, more
         self._keys = {key.id: key for key in keys}
         self._made: dict[tuple[str, str], Any] = {}
+        self._words: dict[tuple[str, str], str] = {}
 
     def __contains__(self, key_id: str) -> bool:
         if key_id not in self._keys:  # a rotation since we began
@@ -134,9 +137,14 @@ class KeyRing:
 
     def word(self, key_id: str, word: str) -> str:
         """What stands for *word* in the index of words: 80 bits that only the key can make."""
-        secret = self._subkey(key_id, "words")
-        made = hmac.digest(secret, word.encode(), "sha256")[:10]
-        return _NO_WORD + base64.b32encode(made).decode().lower()
+        known = self._words.get((key_id, word))
+        if known is None:
+            secret = self._subkey(key_id, "words")
+            made = hmac.digest(secret, word.encode(), "sha256")[:10]
+            known = _NO_WORD + base64.b32encode(made).decode().lower()
+            if len(self._words) < _WORDS_KNOWN:
+                self._words[key_id, word] = known
+        return known
 
     def _subkey(self, key_id: str, purpose: str) -> bytes:
         found = self._made.get((key_id, purpose))
@@ -295,14 +303,17 @@ def _update(
     statement: Update, columns: Mapping[str, tuple[str, ...]], words: KeyRing | None
 ) -> Update:
     """An UPDATE of one row that its condition names in full; any other is refused by the type."""
-    told = {
-        column.name: value.value
-        for column, value in (statement._values or {}).items()  # noqa: SLF001 - no public way
-        if isinstance(column, Column) and isinstance(value, BindParameter)
+    given: Mapping[Any, Any] = statement._values or {}  # noqa: SLF001 - no public way
+    # As they were given: a column told by its name, and again as itself, would be told twice.
+    keys = {getattr(column, "name", column): column for column in given}
+    told: dict[str, Any] = {
+        name: given[key].value
+        for name, key in keys.items()
+        if isinstance(given[key], BindParameter)
     }
     named = _named_by(statement)
-    placed: dict[str, Any] = {
-        name: Placed(anchor_of(named, anchor), told[name])
+    placed: dict[Any, Any] = {
+        keys[name]: Placed(anchor_of(named, anchor), told[name])
         for name, anchor in columns.items()
         if told.get(name) is not None and all(part in named for part in anchor)
     }

@@ -139,15 +139,16 @@ def _swept(connection: Connection, table: Table, names: list[str], key: _Key, wo
     if row is None:
         return False
     values = {name: without_any(getattr(row, name), words) for name in names}
-    connection.execute(change_row(table, row).values(**values))
+    connection.execute(change_row(table, row, values))
     return True
 
 
-def change_row(table: Table, row: AnyRow) -> Update:
+def change_row(table: Table, row: AnyRow, values: Mapping[str, Any]) -> Update:
     """An UPDATE of *row*, which it names in full, also as its sealed columns are named."""
     names = {column.name for column in table.primary_key}
     names.update(*sealed_columns(table).values())
-    return update(table).where(*(table.c[name] == getattr(row, name) for name in sorted(names)))
+    here = (table.c[name] == getattr(row, name) for name in sorted(names))
+    return update(table).where(*here).values({table.c[name]: v for name, v in values.items()})
 
 
 def rewrite_mail(connection: Connection, number: int, texts: Mapping[str, Any]) -> None:
@@ -156,7 +157,7 @@ def rewrite_mail(connection: Connection, number: int, texts: Mapping[str, Any]) 
     details = dict(texts.get("details", row.details))
     defects = [one for one in details["defects"] if one != ERASED_IN_PART]
     values = {**texts, "details": {**details, "defects": [*defects, ERASED_IN_PART]}}
-    connection.execute(change_row(messages, row).values(**values))
+    connection.execute(change_row(messages, row, values))
     forget_readings(connection, number)
 
 
@@ -196,7 +197,7 @@ def respan(connection: Connection, case_ids: Iterable[int], texts_of: Mapping[in
         for row in connection.execute(query).all():
             left = _still_said(row.request, texts)
             if left != row.request:
-                connection.execute(change_row(decisions, row).values(request=left))
+                connection.execute(change_row(decisions, row, {"request": left}))
                 changed += 1
     return changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +26,7 @@ from privacy_samples import (
     take,
 )
 from services.postgres import Postgres
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import create_engine, func, insert, select, text
 from store_samples import (
     DECISION,
     email,
@@ -33,10 +34,11 @@ from store_samples import (
     raw_message,
 )
 
-from store import LeaseLostError, Outcome, RefusedError, Store, open_store
+from store import KeyPlace, LeaseLostError, Outcome, RefusedError, Store, StoreError, open_store
 from store.contents import held, unknown
 from store.erasing import Erased
 from store.erasure_schema import tombstones
+from store.roles import grant
 from store.schema import audit, clients, messages, metadata, places, raws
 from store.search_schema import is_of_the_index
 from store.washing import wash
@@ -351,3 +353,75 @@ def test_an_erasure_is_repeated_by_its_marks_where_the_person_is_here_again(stor
         connection.execute(insert(clients), gone | {"fingerprint": ""})
 
     assert store.erasures.named_by(marks) == [("client", "C1")]
+
+
+def test_whoever_is_erased_while_mail_about_them_is_being_stored_is_erased(store: Store) -> None:
+    imported(store)
+    begun, problems = threading.Barrier(3), []
+
+    def go_on(first: int) -> None:
+        begun.wait(30)
+        for number in range(first, first + 12):
+            try:
+                take(store, number, email(number, new_text="zqnew"), told, content=f"zqraw{number}")
+            except StoreError as error:
+                problems.append(str(error))
+
+    told = Outcome(ask(HERS), facts(HERS), DECISION)
+    threads = [threading.Thread(target=go_on, args=(first,)) for first in (100, 200)]
+    for thread in threads:
+        thread.start()
+    begun.wait(30)
+    erase(store)
+    for thread in threads:
+        thread.join(60)
+
+    assert problems == []
+    assert count(store, messages) == 0
+    assert count(store, raws) == 0
+    assert store.first_broken_audit_row() is None
+
+
+def test_a_sealed_database_forgets_as_well(
+    store_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    place = KeyPlace(tmp_path / "keys")
+    place.add()
+    with open_store(store_url, keys=place) as store:
+        filled(store)
+
+        erase(store)
+        left = wash(store.erasures.database)
+
+        assert left == []
+        assert found_in_files(store, store_url, request, PLACES) == set()
+        story = store.case(2)
+        assert story is not None
+        assert story.messages[0].email.new_text == "Ned is fine."
+        assert "zqcopied" not in story.messages[0].email.quoted_text
+
+
+@pytest.mark.postgres
+def test_a_role_that_owns_nothing_erases_and_says_what_the_owner_must_do(
+    postgres: Postgres,
+) -> None:
+    url = postgres.database()
+    owner = create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS forgetful"))
+        connection.execute(text("CREATE ROLE forgetful LOGIN"))
+    grant(url, "forgetful")
+
+    with open_store(url.replace("postgres@", "forgetful@")) as store:
+        filled(store)
+        erase(store)
+        left = wash(store.erasures.database)
+
+    with owner.connect() as connection:
+        connection.execute(text("DROP OWNED BY forgetful"))
+        connection.execute(text("DROP ROLE forgetful"))
+    owner.dispose()
+    with open_store(url) as store:
+        assert count(store, messages) == 1
+    assert len(left) == 3
+    assert "owner" in left[0]
