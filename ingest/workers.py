@@ -11,6 +11,7 @@ A worker reaches no network: what a message makes a parser do, stays in it.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import errno
 import gc
@@ -29,13 +30,14 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from ingest.sources import SourceError
 from triage.records import MessageKey, RawMessage
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+Packed = TypeVar("Packed")
 
 #: Messages handed to a worker at once: enough for the models to be quick, few enough to share out.
 CHUNK = 50
@@ -52,6 +54,10 @@ class NoWorkersError(SourceError):
     """No process can read mail here now, whatever the mail: out of memory, files or disk."""
 
 
+def _never(_: object) -> bool:
+    return False
+
+
 class Workers(Generic[Given, Made]):
     """A pool that survives its workers. Nothing starts before the first message comes."""
 
@@ -64,7 +70,7 @@ class Workers(Generic[Given, Made]):
         cpu_seconds: float = CPU_SECONDS,
         plainer: Callable[[Sequence[Given]], list[Made]] | None = None,
         harmless: Sequence[Given] = (),
-        starved: Callable[[Made], bool] = lambda _: False,
+        starved: Callable[[Made], bool] = _never,
     ) -> None:
         """*plainer* is work that asks less of a message: the last try before giving it up.
 
@@ -88,6 +94,19 @@ class Workers(Generic[Given, Made]):
     ) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=error is None, cancel_futures=True)
+
+    def packed_by(self, pack: Callable[[Given, Made], Packed]) -> Workers[Given, Made | Packed]:
+        """The same, not begun; what is made is packed where it was made, to travel light.
+
+        What *starved* tells of may come as it is.
+        """
+        other: Workers[Given, Any] = copy.copy(self)
+        give_up, packing = self._give_up, partial(_packed, pack, self._starved)
+        other._work = partial(packing, self._work)
+        other._last = [partial(packing, work) for work in self._last]
+        other._give_up = lambda item: pack(item, give_up(item))
+        other._executor = None
+        return other
 
     def start(self, items: Sequence[Given]) -> Callable[[], list[Made]]:
         """Begin work on *items*; the result of calling what this returns is in their order."""
@@ -182,6 +201,16 @@ def _bounded(
         return work(chunk)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _packed(
+    pack: Callable[[Given, Made], Packed],
+    starved: Callable[[Made], bool],
+    work: Callable[[Sequence[Given]], list[Made]],
+    chunk: Sequence[Given],
+) -> list[Made | Packed]:
+    made = zip(chunk, work(chunk), strict=True)
+    return [one if starved(one) else pack(item, one) for item, one in made]
 
 
 def process_pool(

@@ -1,14 +1,13 @@
 """One part of an archive read again, wherever there are hands free.
 
-Each part is one task (``sharing_out.py`` hands them out) that reads its messages where they lie, has
-them understood in a process of its own that a message may kill, and puts its file in place. A task
-gives back counts, so whoever shares the work out never sees mail. A task that is run twice writes
-the same file twice.
+Each part is one task (``sharing_out.py`` hands them out) that reads its messages where they lie,
+has them understood in a process of its own that a message may kill, and puts its file in place. A
+task gives back counts, so whoever shares the work out never sees mail. A task that is run twice
+writes the same file twice.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import threading
@@ -105,10 +104,12 @@ def _lots(pieces: Iterable[RawMessage | Loss]) -> Iterator[list[RawMessage | Los
 
 
 def _rows(messages: Sequence[RawMessage], read: Callable[[], list[Any]]) -> list[dict[str, Any]]:
-    return [_row(raw, made) for raw, made in zip(messages, read(), strict=True)]
+    pairs = zip(messages, read(), strict=True)
+    return [made if isinstance(made, dict) else row_of(raw, made) for raw, made in pairs]
 
 
-def _row(raw: RawMessage, made: Any) -> dict[str, Any]:  # noqa: ANN401 - the engine's own
+def row_of(raw: RawMessage, made: Any) -> dict[str, Any]:  # noqa: ANN401 - the engine's own
+    """A message and what was made of it, as a row; done where it was made, to travel light."""
     from store.values import request_json
 
     row = {**_EMPTY, **_place(raw)}
@@ -154,7 +155,7 @@ def _hands(job: Job) -> Any:  # noqa: ANN401 - the engine's own
     # Kept warm from part to part: models take seconds to load.
     kept = getattr(_here, "kept", None)
     if kept is None or kept[0] != job.run or kept not in _begun:
-        kept = _here.kept = (job.run, copy.copy(job.workers))
+        kept = _here.kept = (job.run, job.workers.packed_by(row_of))
         _begun.append(kept)
     return kept[1]
 

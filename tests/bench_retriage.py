@@ -165,7 +165,7 @@ def read_alone(spec: str, out: str) -> None:
     from ingest.workers import collect_garbage_rarely
     from pipeline import Reading, understand
     from review.part_files import Counts, write_part
-    from review.rereading import _row
+    from review.rereading import row_of
     from settings import read_settings
 
     settings, counts = read_settings(), Counts()
@@ -177,7 +177,7 @@ def read_alone(spec: str, out: str) -> None:
         for lot in lots(messages_of(part, Access())):
             size += sum(len(raw.content) for raw in lot)
             rows += [
-                _row(raw, made) for raw, made in zip(lot, understand(reading, lot), strict=True)
+                row_of(raw, made) for raw, made in zip(lot, understand(reading, lot), strict=True)
             ]
         counts += write_part(Path(out), part.key, rows, size)
     sys.stdout.write(json.dumps({"read": asdict(counts)}))

@@ -22,7 +22,7 @@ from review.commands import app
 from review.desk import Desk, Engine
 from review.part_files import path_of, rows_in, write_part
 from review.reread_difference import Difference, difference
-from review.rereading import _row
+from review.rereading import row_of
 from store import open_store
 from triage.records import MessageKey, RawMessage, Request
 
@@ -52,7 +52,7 @@ def read_again(
         asks = [otherwise(one) for one in team.reader.read([email])[0]]
         made = SimpleNamespace(email=email, requests=asks * (1 + extra), reader_version="2")
         digest = hashlib.sha256(f"{number}".encode()).hexdigest()
-        rows.append(_row(RawMessage(MessageKey("x", "", 1, number), NOW, digest, b""), made))
+        rows.append(row_of(RawMessage(MessageKey("x", "", 1, number), NOW, digest, b""), made))
     write_part(folder, "all", rows)
     return difference(team.store, [path_of(folder, "all")], RULES, apply=apply)
 
