@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from ingest.livechat import is_chat
 from ingest.sources import SourceError, open_source
 from review.problems import Problem, endings, problems
 from settings import Settings, SettingsError, SourceSettings
@@ -121,8 +122,11 @@ def checks(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _ways_out(settings)
     if not settings.sources:
         yield "sources", "none configured; set `sources` or give run --source"
-    if not settings.authserv_id:
+    chats = [spec for spec in settings.sources if is_chat(spec.url)]
+    if not settings.authserv_id and (not chats or len(chats) < len(settings.sources)):
         yield "authserv_id", "not set: no sender can be verified, so nothing will ever be ready"
+    if chats and not settings.livechat.identity_verified:
+        yield "livechat.identity_verified", "not set: no chat will ever make a case ready"
 
 
 def _opened(settings: Settings) -> Store:

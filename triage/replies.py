@@ -157,6 +157,7 @@ def _values(
         alternatives=request.alternatives_requested,
         guarantee_asked=request.guarantee_asked,
         concern=request.risk == "concern",
+        in_chat=email.channel == "chat",
     )
 
 

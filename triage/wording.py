@@ -61,6 +61,7 @@ class Values:
     alternatives: bool
     guarantee_asked: bool
     concern: bool
+    in_chat: bool = False  # they asked in the live chat, and are answered there
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +259,10 @@ def _samples() -> list[Values]:
             alternatives=full,
             guarantee_asked=full,
             concern=full,
+            in_chat=in_chat,
         )
         for told, missing, kind in product(_TOLD, _ASKS, _KINDS)
+        for in_chat in (False, True)
     ]
 
 

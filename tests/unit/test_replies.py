@@ -15,7 +15,7 @@ from triage.deadlines import OfficeHours
 from triage.policy import decide
 from triage.records import Address, CaseFacts, Request, Session, Therapist
 from triage.replies import draft_reply, greeting
-from triage.wording import CLIENT_TEMPLATES, PARTS, TEMPLATES, Wording, WordingError
+from triage.wording import CLIENT_TEMPLATES, PARTS, TEMPLATES, Values, Wording, WordingError, render
 
 NOW = datetime(2025, 11, 4, 10, tzinfo=UTC)
 WORDING = shipped_wording()
@@ -115,6 +115,23 @@ def test_a_chat_without_an_address_still_gets_text_to_copy():
     chat = replace(an_email(), channel="chat", sender=Address("Marian Oldroyd", ""))
 
     assert draft(chat).to == ""
+    assert "answer here and we will cancel" in draft(chat).body
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("notification", ["not_informed", "discussed"])
+@pytest.mark.parametrize("kind", ["cancellation", "referral", "enquiry"])
+def test_nobody_is_asked_in_a_chat_to_reply_to_an_email(name, notification, kind):
+    asked = Values(
+        "Dear Marian", "your session", "Imogen", "them", kind, notification, "initial",
+        ("reason",), "", "", reason=True, late=False, to_come=True, alternatives=True,
+        guarantee_asked=True, concern=False, in_chat=True,
+    )  # fmt: skip
+
+    words = render(WORDING, name, asked)
+
+    assert "this email" not in words
+    assert "an email" not in words
 
 
 @pytest.mark.parametrize(
