@@ -24,9 +24,8 @@ from ingest.workers import NoWorkersError, Workers, process_pool
 from review.desk import AsJson, Desk, Now, UsageProblemError, print_json, store_of
 from settings import Settings
 from store import Lease, LeaseHeldError, LeaseLostError, Store
-from store.blanking import ERASED_IN_PART
 from store.shadow_rows import Shadowed, ToShadow
-from triage.records import Directory, Email, Request
+from triage.records import ERASED_IN_PART, Directory, Email, Request
 from triage.shadows import Stand
 
 if TYPE_CHECKING:

@@ -3,16 +3,20 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from predictions_made import read_with_errors, small_corpus
-from typer.testing import CliRunner
+from shadow_samples import stand
+from typer.testing import CliRunner, Result
 
 from models.commands import models_app
 from models.corpus import load_corpus
 from models.gates import EVALUATION, load_triggers
+from models.handover import LiveReading, LiveReadings
 from models.predictions import write_predictions
 from models.registry import RELEASED, promoted, sealed
+from models.shadow import differences, digest_of, paired
 
 EASY = {
     "id": "easy",
@@ -203,3 +207,31 @@ def test_the_release_in_use_has_passed_its_gates():
         pytest.skip("the release in use was promoted before there were gates")
 
     assert json.loads(report.read_text("utf-8"))["passed"]
+
+
+def test_a_release_that_does_not_see_danger_in_live_mail_is_refused_until_somebody_looked(shelf):
+    shelf.put("one", errors=0.2)
+    shelf.put("two", errors=0.0)
+    shelf.run("promote", "one")
+    pairs = paired([stand(risk="urgent")], [stand()])
+    asked = []
+
+    def promoted_with(side: str | None) -> Result:
+        sides = {("risk", 0): side} if side else {}
+        reading = LiveReading("", tuple(pairs), tuple(differences(pairs)), sides)
+
+        def shadows(*names, digest):
+            asked.append((*names, digest))
+            return LiveReadings("two", digest, "one", "", (reading,))
+
+        archive = SimpleNamespace(shadows=shadows)
+        words = ["promote", "two", "--releases", shelf.releases, "--corpus", shelf.corpus_folder]
+        desk = SimpleNamespace(archive=lambda: archive)
+        return CliRunner().invoke(models_app, [str(word) for word in words], obj=desk)
+
+    unseen, unlike, looked_at = (promoted_with(side) for side in (None, "champion", "candidate"))
+
+    assert (unseen.exit_code, unlike.exit_code, looked_at.exit_code) == (2, 2, 0)
+    assert "live: urgent risk unseen was looked at" in unseen.output
+    assert shelf.in_use() == "two"
+    assert set(asked) == {("two", "one", digest_of(shelf.releases / "two"))}
