@@ -153,7 +153,8 @@ def measure_labels(example: Example, words: Vocabulary, told: Told) -> None:
 HANDLES = {"first", "second", "third", "fourth", "today", "tomorrow", "tonight", "parents", "o'clock", "noon", "half",
            "past", "five", "six", "seven", "eight", "nine", "ten", "new", "lady", "gentleman", "girl", "guy", "chap",
            "man", "woman", "one", "two", "couple", "brothers", "sisters", "friend", "boy", "lad", "twins", "big", "little", "rabbi", "lass",
-           "exhibit", "baker", "adhd", "other", "pilot", "her", "his", "ever", "ht", "client", "session", "teacher"}  # fmt: skip
+           "exhibit", "baker", "adhd", "other", "pilot", "her", "his", "ever", "ht", "client", "session", "teacher", "family", "leeds",
+           "this", "your", "yesterday", "himself", "herself", "mum", "eleven"}  # fmt: skip
 ADDRESSES = re.compile(r"\S*(?:@|://|www\.|\.(?:example|com|uk|org))\S*")
 NO_WORDS = {
     "ht",

@@ -93,3 +93,9 @@ NOT_TITLED: Final = frozenset(
     and or is was has appointment who said says told at in to
     """.split()  # noqa: SIM905 - a list of words is read as one
 )
+#: Where an item of a list begins, with its number or bullet.
+LISTED: Final = re.compile(r"(?:^|\n)\W*(?:\d{1,2}\W{1,3})?$")
+#: How somebody's item goes on: "poppy: not told", "Grant - four weeks", "rob (1st)", "jack 1st".
+ITEM: Final = re.compile(r"[:,.]? ?\(|[:,.](?: |$)| ?[-–] | 1st\b| and [A-Z]")
+#: The same where it need not be one: "today 4pm rob (1st)".
+BOOKED: Final = re.compile(r" ?\((?:1st|first|new|HT|\d)| (?:1st|HT)\b")

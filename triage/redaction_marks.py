@@ -69,7 +69,7 @@ _DATE_LIKE: Final = re.compile(
     r"(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d"
 )
 _BANK: Final = re.compile(r"\bsort code\W{0,4}(\d\d[ -]?\d\d[ -]?\d\d)\b", re.IGNORECASE)
-_LONG: Final = re.compile(r"(?<![\w£$€,])(?<!\d\.)(?:\d{5,}|\d{3} \d{3})(?![\d%])(?! ?\d)")
+_LONG: Final = re.compile(r"(?<![\w£$€,])(?<!\d\.)(?:\d{5,}|\d{3} \d{3}(?! ?\d))(?![\d%])")
 _MACHINE: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _MONTH: Final = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"

@@ -18,17 +18,20 @@ from triage.redaction_cues import (
     AFTER,
     ALONE,
     BEFORE,
+    BOOKED,
     CALLED,
     DAYS,
     DOTTED,
     ENDS,
     FOLLOWS,
     INITIALS,
+    ITEM,
     LATIN,
     LEADS,
     LEADS_MID,
     LEADS_SMALL,
     LETTERED,
+    LISTED,
     NO_NAME,
     NOT_TITLED,
     OPENING,
@@ -222,19 +225,31 @@ class NameFinder:
             return False
         alone = ALONE.match(self._text, seen.end) and self._text[: seen.start][-1:] in {"", "\n"}
         opens = self._opens(seen.start) and not alone  # alone in its line it signs the mail
-        return opens and FOLLOWS.match(self._text, seen.end) is None
+        listed = self._has(seen, words.doubtful) and self._is_item(seen)
+        return opens and not listed and FOLLOWS.match(self._text, seen.end) is None
 
     def _is_small_name(self, seen: _Seen) -> bool:
         words = self._words
         before = self._text[max(0, seen.start - 24) : seen.start]
         led = LEADS.search(before) is not None
-        if self._has(seen, words.doubtful) and led and FOLLOWS.match(self._text, seen.end):
+        if self._has(seen, words.doubtful) and (
+            (led and FOLLOWS.match(self._text, seen.end)) or self._is_item(seen)
+        ):
             return True
         if any(half in words.common or half in words.kept for half in seen.halves):
             return False
         if any(self._has(seen, some) for some in (self._hidden, words.given, words.registered)):
             return True
+        if TITLE.search(before):
+            return seen.halves[0] not in NOT_TITLED
         return led or (self._is_small and LEADS_SMALL.search(before) is not None)
+
+    def _is_item(self, seen: _Seen) -> bool:
+        """Whether it stands where a list names its people."""
+        if BOOKED.match(self._text, seen.end):
+            return True
+        at_head = LISTED.search(self._text[max(0, seen.start - 8) : seen.start]) is not None
+        return at_head and ITEM.match(self._text, seen.end) is not None
 
     def _is_capitals_name(self, seen: _Seen, *, follows: bool) -> bool:
         words, kept = self._words, self._words.kept
@@ -284,7 +299,8 @@ class NameFinder:
     def _leads_to_name(self, seen: _Seen) -> bool:
         """Whether an everyday word is the first half of a name: "Comfort Okafor"."""
         near = SURNAME.match(self._text, seen.end)
-        if near is None or seen.halves[0] in self._words.openers:
+        doubtful = self._has(seen, self._words.doubtful)
+        if near is None or (seen.halves[0] in self._words.openers and not doubtful):
             return False
         if self._opens(seen.start) and FOLLOWS.match(self._text, near.end()) is None:
             return False

@@ -155,8 +155,9 @@ def mails() -> Iterator[bytes]:
         f"{c['body partner']} and {c['body mother']} know. Ring {c['body phone']}",
         f"or {c['body phone abroad']}. She lives",
         f"at {c['body address']}, {c['body postcode']}; {c['body mail']}, {c['body link']}.",
-        f"NHS {c['body NHS number']}, born {c['body birth']}. my other client {c['body small name']} is",
-        f"fine. {c['mixed name']} knows. I am not trained in ERP; she needs ERP for OCD.",
+        f"NHS {c['body NHS number']}, born {c['body birth']}. my other client",
+        f"{c['body small name']} is fine. {c['mixed name']} knows.",
+        "I am not trained in ERP; she needs ERP for OCD.",
         "", f"{c['from name']}", "-- ", f"{c['signature name']}, Tel {c['signature phone']}",
         "", f"On Sat, 21 Nov 2026, {c['quoted name']} wrote:", f"> {c['quoted words']}",
     ]  # fmt: skip
