@@ -122,6 +122,9 @@ TABLE: Final[Mapping[str, Needs]] = MappingProxyType(
         "taken": needs("see_cases", records="original"),  # from quarantine: words of people
         "health": needs("see_health"),
         "health_json": needs("see_health"),
+        "exports": needs("see_pseudonymised", records="list"),
+        "export_rows": needs("export_pseudonymised", records="export"),
+        "export_text": needs("export_text", records="export"),
         "overview": needs("see_overview", records="overview"),
         "figures_csv": needs("see_overview", records="export"),
         "second_looks": needs("see_overview", records="list"),

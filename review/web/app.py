@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from review.access.rights import MAY
 from review.desk import Desk
-from review.web import bulk, cases, deeds, overview, presence, queues, shadows, upkeep
+from review.web import bulk, cases, deeds, exports, overview, presence, queues, shadows, upkeep
 from review.web.office import FOLDER, Office, render
 from settings import Settings
 from store import Store, StoreError
@@ -85,6 +85,9 @@ def _routes() -> list[Route | Mount]:
         Route("/shadow", shadows.shadows, name="shadows"),
         Route("/shadow", shadows.judged, methods=["POST"], name="shadow_verdict"),
         Route("/shadow/{table}.csv", shadows.shadow_csv, name="shadow_csv"),
+        Route("/exports", exports.exports, name="exports"),
+        Route("/exports", exports.pseudonymised, methods=["POST"], name="export_rows"),
+        Route("/exports/text", exports.with_text, methods=["POST"], name="export_text"),
         Route("/keys", upkeep.keys, name="keys"),
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
@@ -94,7 +97,7 @@ def _start(request: Request) -> Response:
     rights = MAY[request.state.person.role]
     if "see_cases" in rights:
         return RedirectResponse("/queues", 303)
-    return RedirectResponse("/health" if "see_health" in rights else "/keys", 303)
+    return RedirectResponse("/health" if "see_health" in rights else "/exports", 303)
 
 
 async def _told(request: Request, error: Exception) -> Response:
