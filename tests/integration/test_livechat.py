@@ -106,6 +106,19 @@ def test_a_conversation_that_changes_while_pages_are_read_hides_no_other(chat) -
     assert sorted(texts(read(chat))) == [f"Ask {n}" for n in range(1, 5)]
 
 
+def test_what_is_written_between_search_and_reading_comes_in_and_comes_once(chat) -> None:
+    chat.put(a_conversation("501", ASK))
+    chat.on_search = lambda: chat.put(
+        a_conversation("501", ASK, a_part("3", "<p>Any news?</p>", at=MORNING + 90))
+    )
+
+    [first] = read(chat)
+    again = read(chat, first.cursor, lambda keys: {raw.key for raw in first.messages} & set(keys))
+
+    assert [text[:8] for text in texts([first])] == ["Please c", "Any news"]
+    assert texts(again) == []
+
+
 def test_a_time_far_ahead_does_not_hide_what_comes_after(chat) -> None:
     chat.put({**a_conversation("1", "<p>One</p>"), "updated_at": 4_000_000_000})
     [first] = read(chat)
