@@ -61,6 +61,9 @@ screenshots: $(BIN)/.dev services  ## Each page of the review page as a picture,
 	mkdir -p build/screenshots
 	SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -q tests/e2e/test_review_looks.py
 
+bench-sealing: $(BIN)/.dev  ## What sealing texts at rest costs, on SQLite
+	$(BIN)/python tests/bench_sealing.py
+
 bench-review: $(BIN)/.dev services  ## The review page with a million cases, on both databases; SIZE=20000 for a slice
 	$(BIN)/python tests/bench_review.py --size $(SIZE) --database sqlite --folder /tmp
 	$(BIN)/python tests/bench_review.py --size $(SIZE) --database postgres --folder /tmp

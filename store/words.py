@@ -7,6 +7,7 @@ two messages have a word in common, how many words they have, and how many messa
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from store.sealing import KeyRing
 
+#: Letters and digits of every alphabet, as ``str.isalnum`` has them.
+_WORD: Final = re.compile(r"[^\W_]+")
 #: Characters of a word that are looked for; both databases have a limit far above.
 LONGEST_WORD: Final = 100
 #: Different words of one message that can be found.
@@ -24,9 +27,10 @@ _SEARCHED: Final = ("subject", "new_text", "quoted_text", "details")
 
 def folded(said: str) -> Iterator[str]:
     """The words of *said* without case and accents, as both databases index them."""
-    plain = "".join(c for c in unicodedata.normalize("NFD", said) if not unicodedata.combining(c))
-    letters = (c if c.isalnum() else " " for c in plain.lower())
-    yield from "".join(letters).split()
+    if not said.isascii():
+        apart = unicodedata.normalize("NFD", said)
+        said = "".join(c for c in apart if not unicodedata.combining(c))
+    yield from _WORD.findall(said.lower())
 
 
 def are_searched(row: Mapping[str, Any]) -> bool:
