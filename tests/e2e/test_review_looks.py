@@ -46,6 +46,7 @@ PAGES = {
     "overview": "/overview",
     "second-looks": "/second-looks",
     "access-log": "/access-log",
+    "exports": "/exports",
     "password": "/password",
     "nowhere": "/cases/999999",
 }
