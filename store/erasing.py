@@ -189,9 +189,9 @@ class _Erasing:
             pass  # what came since it was looked through the first time
         left, given = self._left(mine.cases), self._exports(mine)
         touched = self._change_mails(mine, words)
-        self._changed.update(sweep(self._connection, self._found, words))
         self._bury_mails(mine.messages - mine.shared)
         self._delete_cases(mine)
+        self._changed.update(sweep(self._connection, self._found, words))
         self._say_less(touched - mine.cases)
         self._delete_bytes(words)
         self._delete_registry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select
 from store.blanking import Words
 from store.columns import clean
 from store.conversations import asks_of
-from store.errors import RefusedError
+from store.errors import RefusedError, SealBrokenError
 from store.rows import AT_ONCE
 from store.schema import (
     cases,
@@ -166,8 +167,10 @@ def _mails_by_case(connection: Connection, numbers: Collection[int]) -> dict[int
     found: dict[int, set[int]] = {}
     query = select(decisions.c.case_id, decisions.c.message_id, decisions.c.request)
     for case_id, mail, request in _rows(connection, query, decisions.c.case_id, numbers):
-        told = {number for number, _ in asks_of(request, ())}
-        found.setdefault(case_id, set()).update(told | ({mail} if mail is not None else set()))
+        own = found.setdefault(case_id, set())
+        own.update({mail} if mail is not None else ())
+        with suppress(SealBrokenError):  # nobody can read it, ourselves included
+            own.update(number for number, _ in asks_of(request, ()))
     return found
 
 

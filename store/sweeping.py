@@ -73,8 +73,7 @@ def look_through(
                 continue
             if table is messages:
                 _copies(row, lines, found)
-                told = {row.details["in_reply_to"], *row.details["references"]}
-                found.answering.update({row.id} if told & names_of_own else ())
+                found.answering.update({row.id} if _answered(row) & names_of_own else ())
             if _are_in(row, names, words):
                 found.rows[table.name].add(key)
             if count % 1_000 == 0:
@@ -87,6 +86,13 @@ def _rows(connection: Connection, table: Table, names: list[str], since: int) ->
         query = query.where(table.c.id > since)
     with connection.execute(query.execution_options(yield_per=500)) as rows:
         yield from rows
+
+
+def _answered(row: AnyRow) -> set[str]:
+    try:
+        return {row.details["in_reply_to"], *row.details["references"]}
+    except SealBrokenError:
+        return set()
 
 
 def _are_in(row: AnyRow, names: Iterable[str], words: Words) -> bool:

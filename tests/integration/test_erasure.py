@@ -48,6 +48,9 @@ from triage.records import (
 )
 from triage.verdicts import Verdict
 
+#: Where nothing differs between the databases.
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
@@ -106,6 +109,7 @@ def test_no_word_of_an_erased_client_is_left_in_the_files(
     assert store.first_broken_audit_row() is None
 
 
+@on_sqlite
 def test_everything_in_the_database_is_known_to_whoever_erases(store: Store) -> None:
     with store.erasures.database.reading() as connection:
         there = set(connection.dialect.get_table_names(connection))
@@ -137,6 +141,7 @@ def everything(store: Store) -> dict[str, int]:
         }
 
 
+@on_sqlite
 def test_what_others_are_asked_about_stays(store: Store) -> None:
     filled(store)
 
@@ -197,6 +202,7 @@ def test_the_same_mail_under_another_number_stays_out(store: Store) -> None:
     assert told.kind == "raw"
 
 
+@on_sqlite
 def test_a_mail_that_nobody_could_read_stays_out_too(store: Store) -> None:
     imported(store)
     raw = locked(store)
@@ -210,6 +216,7 @@ def test_a_mail_that_nobody_could_read_stays_out_too(store: Store) -> None:
     assert store.raw(raw.digest) is None
 
 
+@on_sqlite
 def test_a_copy_of_the_mail_with_other_headers_stays_out(store: Store) -> None:
     filled(store)
     mail = store.message("<1@mail.example>")
@@ -236,6 +243,7 @@ def test_a_mail_that_had_come_but_was_not_stored_yet_is_not_stored_any_more(stor
     assert store.raw(raw.digest) is None
 
 
+@on_sqlite
 def test_of_a_mail_in_flight_what_is_about_others_is_stored(store: Store) -> None:
     imported(store)
     raw = raw_message(1, text="in flight")
@@ -260,6 +268,7 @@ def test_of_a_mail_in_flight_what_is_about_others_is_stored(store: Store) -> Non
     assert "HT-100001" not in left.email.new_text
 
 
+@on_sqlite
 def test_mail_that_comes_later_is_new_and_is_stored(store: Store) -> None:
     filled(store)
     erase(store)
@@ -285,6 +294,7 @@ def test_the_registry_does_not_bring_an_erased_client_back(store: Store) -> None
     assert store.directory().client("C2") is not None
 
 
+@on_sqlite
 def test_erasing_again_finds_nothing_and_tells_of_the_first_time(store: Store) -> None:
     filled(store)
     first = erase(store)
@@ -295,6 +305,7 @@ def test_erasing_again_finds_nothing_and_tells_of_the_first_time(store: Store) -
     assert len(store.erasures.made()) == 1
 
 
+@on_sqlite
 def test_the_trail_of_an_erasure_is_counts_alone(store: Store) -> None:
     filled(store)
 
@@ -306,6 +317,7 @@ def test_the_trail_of_an_erasure_is_counts_alone(store: Store) -> None:
     assert [one for one in told if "zq" in one.lower() or "'C1'" in one] == []
 
 
+@on_sqlite
 def test_a_therapist_is_erased_with_their_mails_and_as_an_alternative(store: Store) -> None:
     filled(store)
 
@@ -318,6 +330,7 @@ def test_a_therapist_is_erased_with_their_mails_and_as_an_alternative(store: Sto
     assert store.directory().therapists_at("desk@practice.example")  # is another's as well
 
 
+@on_sqlite
 def test_somebody_at_the_case_is_told_that_it_is_gone(store: Store) -> None:
     filled(store)
     erase(store)
@@ -343,6 +356,7 @@ def test_what_was_about_to_leave_does_not(store: Store) -> None:
     assert store.outbox() == []
 
 
+@on_sqlite
 def test_an_erasure_is_repeated_by_its_marks_where_the_person_is_here_again(store: Store) -> None:
     imported(store)
     erased = erase(store)

@@ -22,6 +22,9 @@ from triage.records import Finding, Span
 
 AGES_LATER = datetime.now(UTC) + timedelta(days=4000)
 
+#: Where nothing differs between the databases.
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def store(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
@@ -65,6 +68,7 @@ def test_erase_says_what_would_go_erases_and_writes_a_report(store: Store, tmp_p
     assert store.erasures.made()[0].washed_at is not None
 
 
+@on_sqlite
 def test_erase_again_finishes_what_was_stopped_and_writes_the_report(
     store: Store, tmp_path: Path
 ) -> None:
@@ -78,6 +82,7 @@ def test_erase_again_finishes_what_was_stopped_and_writes_the_report(
     assert store.erasures.made()[0].washed_at is not None
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "words",
     [
@@ -95,6 +100,7 @@ def test_wrong_use_is_refused(store: Store, words: tuple[str, ...]) -> None:
     assert store.directory().client("C1") is not None
 
 
+@on_sqlite
 def test_nothing_is_purged_unless_it_is_set(store: Store) -> None:
     filled(store)
 
@@ -126,6 +132,7 @@ def test_purge_deletes_what_is_due_and_keeps_the_rest(
     assert store.first_broken_audit_row() is None
 
 
+@on_sqlite
 def test_of_a_closed_case_the_words_go_and_the_codes_stay(store: Store) -> None:
     filled(store)
 
@@ -156,6 +163,7 @@ def test_general_mail_goes_whole_and_does_not_come_back(store: Store) -> None:
     assert count(store, messages) == count(store, raws) == 1
 
 
+@on_sqlite
 def test_quarantine_that_was_kept_long_enough_goes(store: Store) -> None:
     raw = raw_message(1)
     store.keep_raw([raw])
@@ -169,6 +177,7 @@ def test_quarantine_that_was_kept_long_enough_goes(store: Store) -> None:
     assert count(store, quarantine) == count(store, raws) == 0
 
 
+@on_sqlite
 def test_a_person_is_given_what_is_held_on_them(store: Store, tmp_path: Path) -> None:
     filled(store)
 
@@ -189,6 +198,7 @@ def test_a_person_is_given_what_is_held_on_them(store: Store, tmp_path: Path) ->
     assert [one.kind for _, one in store.access_log.read(case_id=1)] == ["export"]
 
 
+@on_sqlite
 def test_what_is_about_somebody_else_is_cut_and_named_for_review(store: Store) -> None:
     imported(store)
     said = "HT-100001 is off, she is unwell. HT-100002 is off, he is away."
