@@ -21,6 +21,8 @@ from review.part_files import Counts, path_of
 
 _MANIFEST: Final = "manifest.json"
 _CUT: Final = "cut.jsonl"
+#: What a folder may hold that somebody was killed over before it was begun.
+_UNFINISHED: Final = frozenset({_CUT, f".{_CUT}.new", f".{_MANIFEST}.new"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ReadFolder:
                 msg = f"{path} was begun with another {', '.join(unlike)}: begin a new folder"
                 raise UsageProblemError(msg)
             return folder
-        if any(path.iterdir()):
+        if any(file.name not in _UNFINISHED for file in path.iterdir()):
             raise UsageProblemError(f"{path} is not empty: go on with --resume, or give another")
         lines = (json.dumps(asdict(part)) + "\n" for part in parts)
         folder._write(_CUT, lines)

@@ -67,7 +67,8 @@ def retriage(
     settings, clock = desk.settings(), now or datetime.now(UTC)
     with ExitStack() as stack:
         folder = (out or Path(stack.enter_context(tempfile.TemporaryDirectory()))).absolute()
-        job = _job(desk, settings, folder, since, until)
+        config = None if scheduler else desk.config  # workers elsewhere have their own
+        job = _job(desk, settings, folder, since, until, config)
         identity = _identity(settings, source, since, until)
         kept = ReadFolder.begin(folder, identity, _cut(settings, source), resume=resume)
         hands = _hands(settings, scheduler, Tls(tls_ca, tls_cert, tls_key))
@@ -91,11 +92,15 @@ def _difference(
 
 
 def _job(
-    desk: Desk, settings: Settings, folder: Path, since: datetime | None, until: datetime | None
+    desk: Desk,
+    settings: Settings,
+    folder: Path,
+    since: datetime | None,
+    until: datetime | None,
+    config: Path | None,
 ) -> Job:
     # One process for each hand: whoever has several hands has as many of these.
     workers = desk.engine.workers(settings.model_copy(update={"workers": 1}))
-    config = desk.config.absolute() if desk.config else None
     return Job(token_hex(8), folder, workers, settings.max_message_bytes, config, since, until)
 
 

@@ -248,3 +248,15 @@ def test_a_folder_is_gone_on_in_only_with_what_it_was_begun_with(
 
     assert "not empty" in str(without_word.exception)
     assert "another archive" in str(with_another.exception)
+
+
+def test_a_folder_for_an_archive_that_cannot_be_read_can_be_used_for_another(
+    tmp_path: Path,
+) -> None:
+    out, database = str(tmp_path / "out"), f"sqlite:///{tmp_path}/x.sqlite3"
+
+    nothing = retriage(database, "--source", f"mbox:{tmp_path}/none", "--out", out)
+    something = retriage(database, "--source", mbox_of(tmp_path / "one", []), "--out", out)
+
+    assert "No such file" in str(nothing.exception)
+    assert json.loads(something.stdout)["read"]["messages"] == 0
