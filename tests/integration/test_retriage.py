@@ -260,3 +260,18 @@ def test_a_folder_for_an_archive_that_cannot_be_read_can_be_used_for_another(
 
     assert "No such file" in str(nothing.exception)
     assert json.loads(something.stdout)["read"]["messages"] == 0
+
+
+def test_readings_by_two_models_are_not_put_together(tmp_path: Path) -> None:
+    out, database = tmp_path / "out", f"sqlite:///{tmp_path}/x.sqlite3"
+    long = b"Please cancel. " * 40_000
+    spec = mbox_of(tmp_path / "archive", letters(203, odd=dict.fromkeys((200, 201, 202), long)))
+    assert retriage(database, "--source", spec, "--out", str(out)).exit_code == 0
+    one, *others = sorted(out.glob("part-*"))
+    assert others
+
+    rows = [{**row, "reader_version": "another"} for row in rows_in(one)]
+    write_part(out, one.stem.removeprefix("part-"), rows)
+    again = retriage(database, "--source", spec, "--out", str(out), "--resume")
+
+    assert str(again.exception) == "workers read with different models: another, light"
