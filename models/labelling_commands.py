@@ -12,6 +12,8 @@ import typer
 from models.terminal import archive_of, plain_errors, print_table, write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from models.formats import Format
     from models.handover import StoredCase
     from models.masking import Pseudonyms
@@ -86,7 +88,7 @@ def doubts(
         corpus = load_corpus(corpus_folder) if corpus_folder else load_corpus()
         found = doubts_frame(corpus, read_predictions(predictions, corpus))
     if out is not None:
-        write_text(out, found.to_csv(index=False))
+        write_text(out, _for_spreadsheets(found).to_csv(index=False))
     shown = found.groupby("field", sort=False).head(most).drop(columns="file")
     rows = [list(row) for row in shown.itertuples(index=False)]
     print_table(list(shown.columns), rows, title=f"{len(found)} doubted labels", width=150)
@@ -96,20 +98,19 @@ def frame(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
     key_file: KeyFile = None,
-    *,
-    text: Annotated[bool, typer.Option("--text", help="Free text as well, names masked.")] = False,
 ) -> None:
-    """Stored messages, what was read in them and what people decided, pseudonymised."""
-    from models.frames import stored_frame
-    from models.masking import common_words
+    """Stored messages, what was read in them and what people decided, pseudonymised.
 
-    common = common_words() if text else frozenset()
-    found = stored_frame(archive_of(context).cases(), _key(key_file), text=text, common=common)
+    Free text comes with `fit-triage export --with-text`, which puts on record who asked and why.
+    """
+    from models.frames import stored_frame
+
+    found = stored_frame(archive_of(context).cases(), _key(key_file))
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
         found.to_parquet(out, index=False)
     else:
-        found.to_csv(out, index=False)
+        _for_spreadsheets(found).to_csv(out, index=False)
     typer.echo(f"{len(found)} cases in {out}")
 
 
@@ -159,6 +160,13 @@ def import_labels(
         _write_records(out, records)
         load_messages(out)
     typer.echo(f"{len(records)} labelled messages in {out}")
+
+
+def _for_spreadsheets(found: pd.DataFrame) -> pd.DataFrame:
+    """*found* with nothing in it that a spreadsheet would calculate."""
+    from triage.spreadsheets import formula_safe
+
+    return found.map(lambda value: formula_safe(value) if isinstance(value, str) else value)
 
 
 def _format(name: str) -> Format:
