@@ -27,6 +27,7 @@ from store import (
     Stuck,
 )
 from store.outbox import Sending
+from store.sealing import is_unopened
 from triage.verdicts import Channel
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,13 @@ def _deliver(
                 rows = sending.take(clock(), most=way.most, domain=way.domain)
                 if not rows:
                     break
-                fate = _carried(sending, way, rows)
-                _settle(sending, rows, fate, clock(), report)
+                broken = [row for row in rows if is_unopened(row.payload)]
+                if broken:  # it goes nowhere, and holds up nothing else
+                    _settle(sending, broken, Refused("damaged in the store"), clock(), report)
+                rows = [row for row in rows if not is_unopened(row.payload)]
+                if rows:
+                    fate = _carried(sending, way, rows)
+                    _settle(sending, rows, fate, clock(), report)
     except LeaseHeldError:
         report.problem = "another deliverer is at work; left to it"
     except LeaseLostError:

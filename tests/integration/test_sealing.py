@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from store_samples import NOW, email, key, outcome, raw_message
 
-from store import KeyPlace, KeysError, Store, StoreError, Wanted, open_store
+from review.delivery import deliver
+from review.outcomes import Arrived, Fate, NotNow
+from store import KeyPlace, KeysError, OutboxRow, Store, StoreError, Wanted, open_store, resealing
 from store.backups import back_up, restore
 from store.resealing import damaged, rotate, rows_by_key
 from triage.records import Draft
@@ -304,6 +306,42 @@ def test_a_value_moved_to_another_row_does_not_open(
     ]
 
 
+class Post:
+    """A way out that takes everything."""
+
+    domain, most = "", 1
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def carry(self, rows: Sequence[OutboxRow], _note: Callable[[str], None]) -> Fate:
+        self.taken += [str(row.payload["body"]) for row in rows]
+        return Arrived("taken")
+
+    def interrupted(self, _rows: Sequence[OutboxRow]) -> Fate:
+        return NotNow("")
+
+    def check(self) -> None:
+        return
+
+
+def test_a_letter_that_is_damaged_goes_nowhere_and_holds_up_no_other(
+    store_url: str, place: KeyPlace
+) -> None:
+    with open_store(store_url, keys=place) as store:
+        fill(store)
+    change(store_url, "UPDATE outbox SET payload = substr(payload, 1, 60) WHERE id = 1")
+    post = Post()
+
+    with open_store(store_url, keys=place) as store:
+        [report] = deliver(store, {"mail": post}, lambda: NOW)
+        states = {row.id: (row.state, row.note) for row in store.outbox()}
+
+    assert (report.sent, report.dead) == (2, 1)
+    assert states[1] == ("dead", "refused: damaged in the store")
+    assert post.taken == [CANARIES[4]] * 2
+
+
 def test_plain_text_put_into_a_sealed_database_is_not_believed(
     store_url: str, place: KeyPlace
 ) -> None:
@@ -377,6 +415,27 @@ def test_a_rotation_that_was_killed_goes_on_where_it_was(store_url: str, place: 
     assert not seen_in(files_of(store_url))
     with open_store(store_url, keys=place) as store:
         assert told(store) == before
+
+
+def test_mail_goes_on_coming_in_and_pages_are_shown_while_keys_are_rotated(
+    store_url: str, place: KeyPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "AT_ONCE", 2)
+    with open_store(store_url, keys=place) as running:
+        fill(running, count=6)
+        new = place.add()
+        shown: list[int] = []
+
+        def meanwhile(_table: str, _rows: int) -> None:
+            if len(shown) < 4:
+                fill(running, 100 + len(shown), 1)
+                shown.append(len(running.page(Wanted(include_closed=True)).rows))
+
+        done = rotate(store_url, place, progress=meanwhile)
+
+        assert shown == [7, 8, 9, 10]
+        assert set(rows_by_key(store_url, place)) == {new.id} == {done.key_id}
+        assert repr(told(running)).count("cannot be opened") == 0
 
 
 @pytest.fixture
