@@ -74,7 +74,10 @@ def _not_erased(told: Mapping[str, Any], unwashed: Sequence[str]) -> list[str]:
         for name, rows in told["models"].items()
     ]
     lines += [f"backup {name} was made before: let it expire" for name in told["backups"]]
-    lines.append("backups kept elsewhere, the mailbox, the platform and the server's own log")
+    lines.append(
+        "backups kept elsewhere, folders that `retriage`, `export` and `subject-access` wrote, the "
+        "mailbox, the platform and the server's own log"
+    )
     return lines
 
 

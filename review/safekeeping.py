@@ -128,6 +128,7 @@ def restore(
     say(f"restored as of {held.made_at}: {held.messages} messages, {held.cases} cases")
     say("What came since is fetched again by the next run, as far as the mailbox still holds it.")
     say("What people decided since is lost: look at the platform, and at who was written to.")
+    say("Who was erased since is here again: repeat it with `fit-triage erase --again REPORT`.")
     if restored.uncertain:
         say(f"{restored.uncertain} mails may have left since: `fit-triage outbox list`")
 
