@@ -32,6 +32,10 @@ LOCALES = (
     "en_GB", "en_IN", "en_NG", "pl_PL", "tr_TR", "es_ES", "pt_PT", "it_IT", "fr_FR", "de_DE",
     "ro_RO", "en_IE", "nl_NL",
 )  # fmt: skip
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
 NAME_LINES = (
     "My supervisor {name} agrees with me.",
     "{first} would prefer a female therapist.",
@@ -111,8 +115,7 @@ def labelled_names(example: Example) -> tuple[set[str], set[str]]:
                 and len(word) > 1
                 and word.lower() not in HANDLES
             ):
-                if word[0].isupper() or not found.capitalised:
-                    words.add(word)
+                words |= {word} if word[0].isupper() or not found.capitalised else set()
         if re.fullmatch(r"(?:[A-Z]\. ?){1,3}|[A-Z]{2}", reference.strip()):
             initials.add(reference.strip())
     return words, initials
@@ -150,26 +153,24 @@ def measure_labels(example: Example, words: Vocabulary, told: Told) -> None:
 
 
 #: In labels these are handles of a booking ("Tomorrow's 3pm", "the first"), no names.
-HANDLES = {"first", "second", "third", "fourth", "today", "tomorrow", "tonight", "parents", "o'clock", "noon", "half",
-           "past", "five", "six", "seven", "eight", "nine", "ten", "new", "lady", "gentleman", "girl", "guy", "chap",
-           "man", "woman", "one", "two", "couple", "brothers", "sisters", "friend", "boy", "lad", "twins", "big", "little", "rabbi", "lass",
-           "exhibit", "baker", "adhd", "other", "pilot", "her", "his", "ever", "ht", "client", "session", "teacher", "family", "leeds",
-           "this", "your", "yesterday", "himself", "herself", "mum", "eleven"}  # fmt: skip
+HANDLES = set(
+    """
+    adhd baker big boy brothers chap client couple eight eleven ever exhibit family first five
+    fourth friend gentleman girl guy half her herself himself his ht lad lady lass leeds little
+    man mum new nine noon o'clock one other parents past pilot rabbi second session seven sisters
+    six teacher ten third this today tomorrow tonight twins two woman yesterday your
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
 ADDRESSES = re.compile(r"\S*(?:@|://|www\.|\.(?:example|com|uk|org))\S*")
-NO_WORDS = {
-    "ht",
-    "https",
-    "http",
-    "www",
-    "example",
-    "com",
-    "uk",
-    "co",
-    "nhs",
-}  # of ids and addresses
-TITLES = {"the", "and", "mrs", "miss", "rev", "prof", "counselling", "therapy", "practice", "admin", "team", "office",
-          "support", "psychotherapy", "centre", "clinic", "from", "via", "wellbeing", "therapies", "psychology",
-          "private", "health", "mental", "services", "associates", "consulting", "rooms", "reception", "bookings", "payments"}  # fmt: skip
+#: Of ids and addresses.
+NO_WORDS = {"ht", "https", "http", "www", "example", "com", "uk", "co", "nhs"}
+TITLES = set(
+    """
+    admin and associates bookings centre clinic consulting counselling from health mental miss mrs
+    office payments practice private prof psychology psychotherapy reception rev rooms services
+    support team the therapies therapy via wellbeing
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
 
 
 def fakers(seed: int):
@@ -195,9 +196,10 @@ def a_phone(lot: random.Random) -> str:
     number = lot.choice((mobile, mobile, land))
     bare = number.replace(" ", "")
     forms = (
-        number, bare, f"+44 {number[1:]}", f"+44{bare[1:]}", f"+44 (0){number[1:]}", f"0044 {number[1:]}",
+        number, bare, f"+44 {number[1:]}", f"+44{bare[1:]}", f"+44 (0){number[1:]}",
+        f"0044 {number[1:]}", " ".join(re.findall("..?", bare)),
         f"({number.split()[0]}) {' '.join(number.split()[1:])}", number.replace(" ", "-"),
-        number.replace(" ", "."), f"{bare[:5]} {bare[5:8]} {bare[8:]}", " ".join(re.findall("..?", bare)),
+        number.replace(" ", "."), f"{bare[:5]} {bare[5:8]} {bare[8:]}",
         spoken(bare), spoken(bare, ", "),
     )  # fmt: skip
     return lot.choice(forms)
@@ -252,11 +254,12 @@ def an_id(lot: random.Random, kind: str) -> str:
             (f"{ten[:3]} {ten[3:6]} {ten[6:]}", ten, f"{ten[:3]}-{ten[3:6]}-{ten[6:]}")
         )
     day, month, year = lot.randrange(1, 29), lot.randrange(1, 13), lot.randrange(1940, 2010)
-    name = "January February March April May June July August September October November December".split()[
-        month - 1
-    ]
-    return lot.choice((f"{day:02d}/{month:02d}/{year}", f"{day}.{month}.{year % 100:02d}", f"{day} {name} {year}",
-                       f"{year}-{month:02d}-{day:02d}", f"{day}th {name[:3]} {year}", f"{day}/{month}/{year}"))  # fmt: skip
+    name = MONTHS[month - 1]
+    forms = (
+        f"{day:02d}/{month:02d}/{year}", f"{day}.{month}.{year % 100:02d}", f"{day} {name} {year}",
+        f"{year}-{month:02d}-{day:02d}", f"{day}th {name[:3]} {year}", f"{day}/{month}/{year}",
+    )  # fmt: skip
+    return lot.choice(forms)
 
 
 def renamed(example: Example, lot: random.Random, generators) -> tuple[str, str, str] | None:
@@ -389,28 +392,27 @@ def main() -> int:
     return 0
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def report(told: Told, kept: Told, lost: Counter[str], misses: int, most: int) -> None:
-    print("taken away")
+    say("taken away")
     for kind, there in told.there.items():
-        print(
-            f"  {kind:32} {there:7} there {told.left[kind]:5} left  recall {1 - told.left[kind] / there:.4f}"
-        )
-    print("left")
-    total = kept.there.pop("everyday words")
-    print(
-        f"  {'everyday words':32} {total:7} there {sum(lost.values()):5} lost  {sum(lost.values()) / total:.4%} lost"
-    )
+        left = told.left[kind]
+        say(f"  {kind:32} {there:7} there {left:5} left  recall {1 - left / there:.4f}")
+    say("left")
+    kept.left["everyday words"] = lost.total()
     for kind, there in kept.there.items():
-        print(
-            f"  {kind:32} {there:7} there {kept.left[kind]:5} lost  {kept.left[kind] / there:.4%} lost"
-        )
+        gone = kept.left[kind]
+        say(f"  {kind:32} {there:7} there {gone:5} lost  {gone / there:.4%}")
     for kind in (*told.misses, *kept.misses) if misses else ():
-        print(f"\n{kind}")
+        say(f"\n{kind}")
         found = told.misses[kind] or kept.misses[kind]
         for miss in random.Random(1).sample(found, min(misses, len(found))):
-            print(f"  {miss}")
+            say(f"  {miss}")
     if most:
-        print([(w, n) for w, n in lost.most_common(most)])
+        say(", ".join(f"{word} {count}" for word, count in lost.most_common(most)))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def test_a_person_has_one_placeholder_whatever_form_of_the_name_is_used(words: V
         "07700 900123", "07700900123", "+44 7700 900123", "+44 (0)7700 900 123", "(020) 7946 0018",
         "0117-496-0182",
         "00447700900123", "07 70 09 00 12 3", "7700 900123",
-        "oh seven seven double oh nine oh oh one two three", "07700.900.123", "020 7946 0018 ext 12",
+        "oh seven seven double oh nine oh oh one two three",
+        "07700.900.123", "020 7946 0018 ext 12",
     ],
 )  # fmt: skip
 def test_telephone_numbers_go_however_they_are_grouped_or_spoken(
