@@ -378,10 +378,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--misses", type=int, default=0)
     parser.add_argument("--every", type=int, default=1, help="every so many messages")
+    parser.add_argument("--seed", type=int, default=7, help="of what is planted")
     parser.add_argument("--lost", type=int, default=0, help="show everyday words lost")
     asked = parser.parse_args()
     corpus, told, kept, lost = load_corpus(), Told(), Told(), Counter[str]()
-    ordinary, generators, lot = ordinary_words(corpus), fakers(7), random.Random(7)
+    ordinary, generators, lot = (
+        ordinary_words(corpus),
+        fakers(asked.seed),
+        random.Random(asked.seed),
+    )
     for file in corpus.files:
         words = vocabulary(without=file)
         for example in [e for e in corpus.examples if e.file == file][:: asked.every]:
