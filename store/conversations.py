@@ -19,7 +19,15 @@ from store.rows import AT_ONCE, Rows
 from store.schema import decisions, messages
 from store.sealing import is_unopened
 from store.values import email_from, request_from, request_json
-from triage.records import NO_ASK, OpenCase, Outcome, Request, Said
+from triage.records import (
+    ERASED_IN_PART,
+    NO_ASK,
+    Email,
+    OpenCase,
+    Outcome,
+    Request,
+    Said,
+)
 
 _Place = tuple[int, int]
 #: Marks what another reader made of an ask that was decided before.
@@ -71,11 +79,16 @@ def said_in(connection: Connection, pending: Rows, cases: Sequence[OpenCase]) ->
             or said.get(("first version", case_id, number))
             or said.get((number, ask))
         )
-        if request is None and number in damaged:
+        if request is None and (number in damaged or _is_erased(mails.get(number))):
             continue  # the case is told without what nobody can read any more
         request = request or said[number, ask]
         found.append(Said(mails[number], request_from(request.get("said", request)), (number, ask)))
     return found
+
+
+def _is_erased(mail: Email | None) -> bool:
+    """Whether asks of a mail may have gone with another case."""
+    return mail is None or ERASED_IN_PART in mail.defects
 
 
 def said_by_message(

@@ -39,7 +39,7 @@ from store.contents import held, unknown
 from store.erasing import Erased
 from store.erasure_schema import tombstones
 from store.roles import grant
-from store.schema import audit, clients, messages, metadata, places, raws
+from store.schema import audit, clients, decisions, messages, metadata, places, raws
 from store.search_schema import is_of_the_index
 from store.washing import wash
 from triage.records import (
@@ -439,3 +439,22 @@ def test_a_role_that_owns_nothing_erases_and_says_what_the_owner_must_do(
         assert count(store, messages) == 1
     assert len(left) == 3
     assert "owner" in left[0]
+
+
+@on_sqlite
+def test_an_ask_that_was_told_in_an_erased_case_is_passed_over(store: Store) -> None:
+    imported(store)
+    take(store, 1, email(1), Outcome(ask(HERS), facts(HERS), DECISION))
+    case_id = take(store, 2, email(2), his())
+    with store.erasures.database.writing() as connection:  # as a conversation that is told again
+        request = connection.scalar(select(decisions.c.request).where(decisions.c.id == 2))
+        moved = {**request, "asks": [[1, 0], [2, 0]]}
+        connection.execute(decisions.update().where(decisions.c.id == 2).values(request=moved))
+
+    erase(store)
+
+    with store.batch(now=LATER) as batch:
+        [case] = batch.open_cases("ana@practice.example")
+        said = batch.said([case])
+    assert case.case_id == case_id
+    assert [one.place for one in said] == [(2, 0)]
