@@ -382,11 +382,8 @@ def main() -> int:
     parser.add_argument("--lost", type=int, default=0, help="show everyday words lost")
     asked = parser.parse_args()
     corpus, told, kept, lost = load_corpus(), Told(), Told(), Counter[str]()
-    ordinary, generators, lot = (
-        ordinary_words(corpus),
-        fakers(asked.seed),
-        random.Random(asked.seed),
-    )
+    ordinary, generators = ordinary_words(corpus), fakers(asked.seed)
+    lot = random.Random(asked.seed)
     for file in corpus.files:
         words = vocabulary(without=file)
         for example in [e for e in corpus.examples if e.file == file][:: asked.every]:
