@@ -54,13 +54,10 @@ class Soak:
             found = f"database away ({type(error).__name__})"
         else:
             found = f"stored {stored}, aside {aside}, to come {taken - stored - aside}"
-        held = {
-            service.name: self.world.memory.samples.get(
-                f"{service.name} {service.process.pid if service.process else 0}", [(0, 0.0)]
-            )[-1][1]
+        memory = ", ".join(
+            f"{service.name} {self.world.memory.now(service):.0f} MB"
             for service in self.world.memory.services
-        }
-        memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in held.items())
+        )
         sent = len(self.world.receiver.effects)
         return f"mails {taken}, {found}; effects {sent}; {memory}"
 

@@ -125,7 +125,7 @@ def how(code: int) -> str:
 
 @dataclass
 class Memory:
-    """Resident memory of services over time, in MB; each process of a service by itself."""
+    """Resident memory of services over time, in MB; each of their processes by itself."""
 
     services: Sequence[Service]
     every_s: float = 5.0
@@ -138,26 +138,34 @@ class Memory:
         self._due = moment + self.every_s
         for service in self.services:
             if service.process is not None and service.process.poll() is None:
-                held = resident(service.process.pid)
-                if held:
-                    name = f"{service.name} {service.process.pid}"
+                for pid, held in resident(service.process.pid).items():
+                    own = pid == service.process.pid
+                    name = f"{service.name} {pid}" if own else f"{service.name}'s-child {pid}"
                     self.samples.setdefault(name, []).append((moment, held))
 
+    def now(self, service: Service) -> float:
+        """MB that *service* and its children hold together at this moment."""
+        return sum(resident(service.process.pid).values()) if service.process else 0.0
 
-def resident(pid: int) -> float:
-    """MB that a process and all below it hold, 0 once it is gone."""
+
+def resident(pid: int) -> dict[int, float]:
+    """MB that a process and each below it hold; nothing once it is gone.
+
+    Each by itself: a child that is killed and comes back is no growth of the whole.
+    """
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
-    pids, total = [pid], 0
+    pids, held = [pid], {}
     while pids:
         one = pids.pop()
         pids += children.get(one, [])
         with suppress(OSError):
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1])
-    return total * _PAGE / 2**20
+            pages = int(Path(f"/proc/{one}/statm").read_text().split()[1])
+            held[one] = pages * _PAGE / 2**20
+    return held
 
 
 def growth(samples: Sequence[tuple[float, float]], since: float) -> tuple[float, float]:
