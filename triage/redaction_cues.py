@@ -7,14 +7,14 @@ from typing import Final
 
 TITLE: Final = re.compile(
     r"\b(?:mr|mrs|ms|miss|mx|dr|prof|professor|rev|reverend|sir|dame|lord|fr|father|sister|sgt"
-    r"|captain|major|auntie|uncle|aunt|nurse|pastor|imam|rabbi)\b\.? $",
+    r"|captain|major|auntie|uncle|aunt|nurse|pastor|imam|rabbi)\b\.?[ \n]$",
     re.IGNORECASE,
 )
 #: What leads to a name even where it is written small.
 LEADS: Final = re.compile(
     r"(?:\b(?:client|clients|called|named|name is|name's|names are|name:|client:|initials?|patient)"
     r"|(?:^|\n)\W{0,3}(?:hi|hiya|hello|hey|dear|morning|afternoon|evening|cheers|thanks|regards"
-    r"|wishes|many thanks|best|love|from),?) $",
+    r"|wishes|many thanks|best|love|from),?)[ \n]$",
     re.IGNORECASE,
 )
 #: What leads to one in a message without a single capital.
