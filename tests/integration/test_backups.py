@@ -206,6 +206,31 @@ def test_a_journal_left_by_another_database_stops_a_restoration(tmp_path: Path) 
         restore(path, f"sqlite:///{tmp_path}/new.sqlite3", "ops", NOW)
 
 
+def test_nobody_can_run_on_a_database_whose_restoration_was_interrupted(
+    store: Store,
+    store_url: str,
+    new_place: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filled(store, 1)
+    path, _ = back_up(store_url, tmp_path, NOW)
+    there = new_place()
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("store.backups._settled", killed)
+    with pytest.raises(KeyboardInterrupt):
+        restore(path, there, "ops", NOW)
+
+    if there.startswith("sqlite"):
+        assert not Path(there.removeprefix("sqlite:///")).exists()
+    else:
+        with pytest.raises(StoreError, match="its restoration was interrupted"):
+            open_store(there)
+
+
 def test_a_backup_of_a_newer_version_is_refused(
     store: Store, store_url: str, tmp_path: Path
 ) -> None:
