@@ -198,17 +198,21 @@ def test_a_new_key_keeps_the_old_ones_and_lies_open_to_nobody(place: KeyPlace) -
 def test_an_old_database_is_sealed_and_no_old_word_stays_in_its_files(
     store_url: str, place: KeyPlace
 ) -> None:
+    # With fewer, SQLite merges the index by itself and leaves no old word in it.
+    count = 30 if store_url.startswith("sqlite") else 5
     with open_store(store_url) as store:
-        fill(store, count=8)
+        fill(store, count=count)
         before = told(store)
 
     done = rotate(store_url, place)
 
-    assert done.rows["messages"] == done.rows["raws"] == 8
+    assert done.rows["messages"] == done.rows["raws"] == count
     assert not seen_in(files_of(store_url))
     with open_store(store_url, keys=place) as store:
         assert told(store) == before
-        assert len(store.page(Wanted(words="zugzwang", include_closed=True), size=100).rows) == 8
+        assert (
+            len(store.page(Wanted(words="zugzwang", include_closed=True), size=100).rows) == count
+        )
     assert set(rows_by_key(store_url, place)) == {done.key_id}
 
 
