@@ -12,20 +12,8 @@ from typing import Final, Literal
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, Table
 
-from store import (  # noqa: F401 - their tables are part of the metadata
-    access_schema,
-    alerts_schema,
-    chat_schema,
-    erasure_schema,
-    exports_schema,
-    keys_schema,
-    outgoing_schema,
-    presence_schema,
-    search_schema,
-    shadow_schema,
-)
 from store.columns import UtcTime
-from store.schema import metadata
+from store.tables import metadata
 
 #: words: of or about people, gone through wherever the row stays.
 #: raw: bytes as served; they go, for nobody can take a sentence out of them.

@@ -43,17 +43,9 @@ def chat() -> Iterator[Workspace]:
         yield served
 
 
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new database, made once: each test has its own copy."""
-    path = tmp_path_factory.mktemp("blank") / "store.sqlite3"
-    with open_store(f"sqlite:///{path}"):
-        return path
-
-
 @pytest.fixture
-def store(blank: Path, tmp_path: Path) -> Iterator[Store]:
-    copy = shutil.copy(blank, tmp_path / "store.sqlite3")
+def store(blank_sqlite: Path, tmp_path: Path) -> Iterator[Store]:
+    copy = shutil.copy(blank_sqlite, tmp_path / "store.sqlite3")
     with open_store(f"sqlite:///{copy}") as opened:
         yield opened
 

@@ -34,17 +34,9 @@ ASK = "<p>Please cancel HT-218834 for Imogen, she needs ERP.</p>"
 FIT_TRIAGE = Path(sys.executable).parent / "fit-triage"
 
 
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new database, made once: each test has its own copy."""
-    path = tmp_path_factory.mktemp("blank") / "store.sqlite3"
-    with open_store(f"sqlite:///{path}"):
-        return path
-
-
 @pytest.fixture
-def store(blank: Path, tmp_path: Path) -> Iterator[Store]:
-    copy = shutil.copy(blank, tmp_path / "store.sqlite3")
+def store(blank_sqlite: Path, tmp_path: Path) -> Iterator[Store]:
+    copy = shutil.copy(blank_sqlite, tmp_path / "store.sqlite3")
     with open_store(f"sqlite:///{copy}") as opened:
         yield opened
 
