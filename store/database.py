@@ -78,6 +78,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One consistent view; nothing done in it is kept."""
         with self.explained(), self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":  # else a view for each statement
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager

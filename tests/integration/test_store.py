@@ -514,3 +514,16 @@ def test_two_connections_racing_on_the_same_mail_store_it_once(store_url: str) -
         assert rows_of(store, "messages") == rows_of(store, "cases") == rows_of(store, "raws") == 10
         assert rows_of(store, "places") == 40
         assert store.first_broken_audit_row() is None
+
+
+def test_who_reads_sees_one_moment_whatever_is_stored_meanwhile(store_url: str) -> None:
+    with open_store(store_url) as reader, open_store(store_url) as writer:
+        with reader._database.reading() as connection:
+            before = connection.scalar(text("SELECT count(*) FROM messages"))
+            with writer.batch(now=NOW) as batch:
+                batch.add(key(1), "digest 1", email(1), [outcome()])
+            after = connection.scalar(text("SELECT count(*) FROM messages"))
+        with reader._database.reading() as connection:
+            later = connection.scalar(text("SELECT count(*) FROM messages"))
+
+    assert (before, after, later) == (0, 0, 1)
