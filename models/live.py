@@ -16,9 +16,9 @@ import numpy as np
 
 from models.handover import LiveReading, LiveReadings
 from models.measures import pair
-from models.shadow import OF_ASKS, value_of
+from models.shadow import value_of
 from triage.records import Request
-from triage.shadows import COSTS, FIELDS, Cost
+from triage.shadows import COSTS, FIELDS, OF_ASKS, Cost
 
 Finding = Literal["better", "worse", "not distinguishable", "too few verdicts"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from models.registry import RELEASED, ModelRefusedError, load, promoted
 from triage.records import Email, Request
-from triage.shadows import COSTS, Cost, Difference, Pair, Stand
+from triage.shadows import COSTS, OF_ASKS, Cost, Difference, Pair, Stand
 
 if TYPE_CHECKING:
     from models.reading import Reader
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 _KNOWS: Final = {"informed": 1, "discussed": 2}
 #: Compared whatever is asked for; the rest says something only of asks that need the team.
 _ALWAYS: Final = ("kind", "session_ids")
-OF_ASKS: Final = (
-    "client_ref",
-    "session_time",
-    "session_stage",
-    "fit_reasons",
-    "presenting_issues",
-    "required_approaches",
-    "required_experience",
-    "client_agreement",
-    "alternatives_requested",
-    "guarantee_asked",
-)
 #: How much less of the processor a shadow gets than whoever else wants it, as of nice(2).
 _YIELDS: Final = 15
 

@@ -24,15 +24,8 @@ Right = Literal["champion", "candidate", "neither"]
 #: The worst first.
 COSTS: Final[tuple[Cost, ...]] = get_args(Cost)
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
-#: What is compared; "asks" differs where one side found an ask that the other did not.
-FIELDS: Final = (
-    "asks",
-    "client_notification",
-    "risk",
-    "queue",
-    "state",
-    "kind",
-    "session_ids",
+#: What says something only of asks that need the team.
+OF_ASKS: Final = (
     "client_ref",
     "session_time",
     "session_stage",
@@ -43,6 +36,17 @@ FIELDS: Final = (
     "client_agreement",
     "alternatives_requested",
     "guarantee_asked",
+)
+#: What is compared; "asks" differs where one side found an ask that the other did not.
+FIELDS: Final = (
+    "asks",
+    "client_notification",
+    "risk",
+    "queue",
+    "state",
+    "kind",
+    "session_ids",
+    *OF_ASKS,
 )
 #: Fields whose values are people's words or numbers; the others are codes.
 PERSONAL: Final = frozenset(("session_ids", "client_ref", "session_time"))
