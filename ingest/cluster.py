@@ -9,6 +9,7 @@ and whoever submitted it is told that it kills.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -37,6 +38,31 @@ class Tls:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+
+
+class _Submitting(Executor):
+    """What is submitted is run by the cluster, and always ends.
+
+    Dask's own executor leaves a future waiting for ever whose task was done, was lost with its
+    worker before its result had come, and then killed the next worker: it passes on how a task
+    ended, but not how fetching its result did.
+    """
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - Dask's own
+        self._client = client
+
+    def submit(self, task: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:  # noqa: ANN401
+        future = self._client.submit(task, *given, **named, pure=False, retries=_RETRIES)
+        return asyncio.run_coroutine_threadsafe(_fetched(future), self._client.loop.asyncio_loop)
+
+
+async def _fetched(future: Any) -> Any:  # noqa: ANN401 - Dask's own, and whatever the task gave
+    try:
+        return await future
+    except asyncio.CancelledError:  # nobody waits for it any more
+        with suppress(Exception):  # a courtesy, again
+            await future.cancel()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +111,7 @@ def cluster_at(address: str, tls: Tls, *, patience_s: float = PATIENCE_S) -> Ite
             client.run(call, *arguments, on_error="ignore")
 
     try:
-        executor = client.get_executor(pure=False, retries=_RETRIES)
-        yield Cluster(executor, slots, everywhere, (KilledWorker,))
+        yield Cluster(_Submitting(client), slots, everywhere, (KilledWorker,))
     finally:
         with suppress(Exception):
             client.close(timeout=5)

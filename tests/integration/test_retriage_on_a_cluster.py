@@ -6,12 +6,20 @@ import signal
 import threading
 import time
 from collections import Counter
+from concurrent.futures import wait
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from faults import clusters
-from rereading_jobs import KILLS_ITS_READER, KILLS_THE_WORKER, letters, light_workers, mbox_of
+from rereading_jobs import (
+    KILLS_ITS_READER,
+    KILLS_THE_WORKER,
+    ends_twice,
+    letters,
+    light_workers,
+    mbox_of,
+)
 from services.dask_cluster import DaskCluster, dask_cluster, wait_until
 
 from ingest.cluster import ClusterError, Tls, cluster_at
@@ -117,6 +125,18 @@ def test_a_message_that_kills_every_worker_is_found_and_set_aside_and_the_rest_i
     aside = {row["digest"]: row["cause"] for row in rows if row["cause"]}
     assert aside == {hashlib.sha256(contents[4]).hexdigest(): "killed_worker"}
     assert digests(given, done) == each_once(contents)
+
+
+def test_a_task_that_is_lost_while_its_result_is_fetched_is_not_waited_for_in_vain(
+    cluster: DaskCluster, tmp_path: Path
+) -> None:
+    with cluster_at(cluster.address, Tls()) as hands:
+        wait_until(lambda: len(cluster.workers()) == 2, "the workers have not come back")
+        waiting = hands.executor.submit(ends_twice, tmp_path / "done-once")
+        done, _ = wait([waiting], timeout=60)
+
+        assert done == {waiting}
+        assert hands.outcome(waiting) is None
 
 
 def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
