@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scipy.stats import theilslopes
+
 TESTS = Path(__file__).parents[1]
 #: Before a program that ended is started again.
 _PAUSE_S = 1.0
@@ -169,15 +171,16 @@ def resident(pid: int) -> dict[int, float]:
 
 
 def growth(samples: Sequence[tuple[float, float]], since: float) -> tuple[float, float]:
-    """MB an hour by least squares over what lies after *since*, and the MB at its end."""
+    """MB an hour over what lies after *since*, and the MB at its end.
+
+    The slope is the median of the slopes between any two samples (Theil and Sen): a process that
+    grows does so wherever one looks, while one step up, after which all is flat, is no slope.
+    """
     late = [(moment, held) for moment, held in samples if moment >= since]
     if len(late) < 3:
         return 0.0, late[-1][1] if late else 0.0
-    at = sum(moment for moment, _ in late) / len(late)
-    level = sum(held for _, held in late) / len(late)
-    spread = sum((moment - at) ** 2 for moment, _ in late)
-    slope = sum((moment - at) * (held - level) for moment, held in late) / spread
-    return slope * 3600, late[-1][1]
+    moments, held = zip(*late, strict=True)
+    return float(theilslopes(held, moments).slope) * 3600, held[-1]
 
 
 class Tending(threading.Thread):

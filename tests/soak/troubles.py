@@ -192,12 +192,12 @@ def backends_ended(world: World, chance: random.Random) -> str:
     )
     with connected(world.url) as connection:
         pids = [row["pid"] for row in connection.execute(query)]
-        if kill and pids:
-            with suppress(ProcessLookupError):
-                os.kill(chance.choice(pids), signal.SIGKILL)
-            return "kill -9 of one"
-        for pid in pids:
+        for pid in () if kill else pids:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    if kill and pids:  # which ends everybody's session, ours as well if it were still open
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(pids), signal.SIGKILL)
+        return "kill -9 of one"
     return f"{len(pids)} ended"
 
 

@@ -45,8 +45,13 @@ def test_a_process_that_grows_is_found_and_one_that_has_grown_is_not() -> None:
     moments = range(0, 3600, 5)
     flat = [(float(at), 400.0 + at % 10) for at in moments]
     warmed_up = [(float(at), min(at, 600) / 2) for at in moments]
+    stepped = [(float(at), 230.0 + 50 * (at > 2000) + at % 10) for at in moments]
     leaking = [(float(at), 400 + at / 30) for at in moments]
+    leaking_by_steps = [(float(at), 400.0 + 20 * (at // 600)) for at in moments]
+    gone = [(float(at), 400 + at / 30) for at in moments if at < 2200]
 
-    assert list(memory_wrong({"watch 1": flat, "page 2": warmed_up}, 1800)) == []
+    sound = {"watch 1": flat, "page 2": warmed_up, "page 3": stepped, "reader 4": gone}
+    assert list(memory_wrong(sound, 1800)) == []
     assert list(memory_wrong({"watch 1": leaking}, 1800)) == ["M1 watch grows by 120 MB an hour"]
+    assert len(list(memory_wrong({"watch 1": leaking_by_steps}, 1800))) == 1
     assert growth(leaking, 1800)[0] == pytest.approx(120)
