@@ -79,9 +79,11 @@ class DaskCluster:
 def dask_cluster(
     folder: Path, workers: int = 2, *, allowed_failures: int = 3, **environment: str
 ) -> Iterator[DaskCluster]:
-    """A scheduler and so many workers, which can import what tests can."""
+    """A scheduler and so many workers, set up as in docs/scale.md; they import what tests can."""
     settings = {
         "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
         "PYTHONPATH": str(TESTS),
     }
