@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from faults.worker import Job
 
 IS_ROOT = os.geteuid() == 0
 _IMAGE_MB = 12
+_BUSY_S = 20.0
 
 
 def for_root(tries: list[Try]) -> list[Try]:
@@ -39,7 +41,18 @@ def mounted(lane: Lane, what: Path | str, name: str, *options: str) -> Iterator[
     try:
         yield at
     finally:
-        subprocess.run(["umount", str(at)], check=True)
+        _let_go(at)
+
+
+def _let_go(at: Path) -> None:
+    # Busy for a moment, where another lane forks while a file of this disk is open here.
+    deadline = time.monotonic() + _BUSY_S
+    while (
+        done := subprocess.run(["umount", str(at)], check=False, capture_output=True)
+    ).returncode:
+        if time.monotonic() > deadline:
+            raise RuntimeError(done.stderr.decode())
+        time.sleep(0.05)
 
 
 @contextmanager
