@@ -106,7 +106,7 @@ def _mended(lane: Lane) -> DaskCluster:
     with _one_at_a_time:
         cluster = _clusters.get(lane.number)
         if cluster is None:
-            folder = lane.folder / "cluster"
+            folder = lane.folder / "dask"
             folder.mkdir()
             starting = dask_cluster(folder)
             cluster = _clusters[lane.number] = starting.__enter__()
