@@ -25,6 +25,7 @@ from ingest.sources import SourceError, SourceSpecError
 PATIENCE_S: Final = 30.0
 #: Times a task that fails is tried again, perhaps by another worker: machines run out of room.
 _RETRIES: Final = 2
+_GONE: Final = "the scheduler of the cluster is gone"
 
 
 class ClusterError(SourceError):
@@ -57,8 +58,12 @@ class _Submitting(Executor):
 
 
 async def _fetched(future: Any) -> Any:  # noqa: ANN401 - Dask's own, and whatever the task gave
+    from distributed.comm import CommClosedError
+
     try:
         return await future
+    except CommClosedError:  # on the way to us, and results come by way of the scheduler
+        raise ClusterError(_GONE) from None
     except asyncio.CancelledError:  # nobody waits for it any more
         with suppress(Exception):  # a courtesy, again
             await future.cancel()
@@ -86,7 +91,7 @@ class Cluster:
         except self.kills:
             return None
         except CancelledError:
-            raise ClusterError("the scheduler of the cluster is gone") from None
+            raise ClusterError(_GONE) from None
 
 
 @contextmanager

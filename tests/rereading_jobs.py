@@ -72,6 +72,17 @@ class KillsWhoeverSendsIt:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class KillsTheScheduler:
+    """A result that takes the scheduler with it on the way to whoever waits for it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def __reduce__(self):
+        os.kill(self.pid, signal.SIGKILL)
+        return KillsTheScheduler, (self.pid,)
+
+
 def ends_twice(done_once: Path) -> KillsWhoeverSendsIt:
     """Be done the first time, but be lost before the result is fetched; kill the next worker."""
     time.sleep(0.5)  # see above: whoever is killed too early does not come back

@@ -15,6 +15,7 @@ from faults import clusters
 from rereading_jobs import (
     KILLS_ITS_READER,
     KILLS_THE_WORKER,
+    KillsTheScheduler,
     ends_twice,
     letters,
     light_workers,
@@ -137,6 +138,20 @@ def test_a_task_that_is_lost_while_its_result_is_fetched_is_not_waited_for_in_va
 
         assert done == {waiting}
         assert hands.outcome(waiting) is None
+
+
+def test_a_scheduler_that_is_lost_while_a_result_is_fetched_is_said_to_be_gone(
+    cluster: DaskCluster,
+) -> None:
+    with cluster_at(cluster.address, Tls()) as hands:
+        waiting = hands.executor.submit(KillsTheScheduler, cluster.scheduler.pid)
+
+        with pytest.raises(ClusterError, match="the scheduler of the cluster is gone"):
+            hands.outcome(waiting)
+
+    cluster.end()
+    cluster.start_scheduler()
+    cluster.start_worker()
 
 
 def test_after_the_scheduler_is_killed_the_rest_is_read_on_another(
