@@ -117,12 +117,15 @@ def _take_row(
 ) -> int:
     now = _clock(connection)
     connection.execute(
-        insert_new(connection, leases, name=name, owner="", token=0, signed=False, expires_at=now)
+        insert_new(connection, leases, name=name, owner="", token=0, signed=True, expires_at=now)
     )
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one()
     # Who took over from a holder that only slept has no sign to show: its time must run out.
     holder_is_gone = row.signed and signed
-    if row.owner and not holder_is_gone and row.expires_at > now:
+    # A sign without a holder who had one: somebody is just taking the lease, or giving it back. Who
+    # took it then without a sign and was killed would keep it until its time ran out.
+    somebody_comes_or_goes = not row.owner and row.signed and not signed
+    if somebody_comes_or_goes or (row.owner and not holder_is_gone and row.expires_at > now):
         raise LeaseHeldError(f"another run is at work on {name}")
     token: int = row.token + 1
     if row.owner:

@@ -19,7 +19,7 @@ from services.postgres import Postgres, running_postgres
 from sqlalchemy import text
 from store_samples import NOW, SOURCE, email, key, outcome, raw_message
 
-from store import LeaseHeldError, LeaseLostError, Store, StoreError, open_store
+from store import LeaseHeldError, LeaseLostError, Store, StoreError, leases, open_store
 from store.leases import Lease
 from triage.records import Cursor
 
@@ -159,6 +159,19 @@ def test_the_holder_that_overtook_a_sleeper_is_not_taken_for_dead(
 
         with pytest.raises(LeaseHeldError):
             third.lease(SOURCE, "third", MINUTE)
+
+
+def test_nobody_gets_a_lease_without_a_sign_while_another_comes_or_goes(store_url: str) -> None:
+    """A killed holder without a sign could not be told from one who lives."""
+    with open_store(store_url) as one, open_store(store_url) as other:
+        coming = leases._sign(one._database, SOURCE)
+        with pytest.raises(LeaseHeldError):
+            other.lease(SOURCE, "other", MINUTE)
+        assert coming is not None
+        coming.close()
+
+        with other.lease(SOURCE, "other", MINUTE) as held:
+            assert held._sign is not None
 
 
 def test_of_threads_that_ask_at_the_same_moment_one_gets_the_lease(
