@@ -14,12 +14,14 @@ import hashlib
 import logging
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol, Self
 
 from sqlalchemy import Connection, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from store.database import Database, insert_new
 from store.errors import LeaseHeldError, LeaseLostError, StoreError
@@ -216,6 +218,9 @@ class _SessionSign:
             return cls(connection) if has_it else None
 
     def close(self) -> None:
+        # Let go in so many words: the server may take a moment to notice that a connection ended.
+        with suppress(SQLAlchemyError):
+            self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         # Invalidated, so that the lock goes with the connection instead of back into the pool.
         self._connection.invalidate()
         self._connection.close()
