@@ -12,6 +12,7 @@ too, and the figure to go by where the machine has other work to do.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -131,7 +132,7 @@ def run(way: str, command: Sequence[str], others: Sequence[int]) -> Measured:
     used: dict[int, int] = {}
 
     def look(pid: int) -> None:
-        for moment in count():
+        for moment in itertools.count():
             if ended.wait(_LOOK_S):
                 return
             every = {one for root in (pid, *others) for one in family(root)}
