@@ -23,7 +23,7 @@ CORPUS_FOLDER: Final = Path(__file__).parent / "corpus"
 _TEXTS: Final = (
     "id", "from_name", "from_email", "sent", "subject", "new_text", "signature", "quoted",
 )  # fmt: skip
-_BANKS: Final = ("sentences_notification", "sentences_reasons")
+_BANKS: Final = ("sentences_notification", "sentences_reasons", "sentences_needs")
 #: A phrase teaches its words, but nobody writes it alone; chosen by inner cross-validation.
 _PHRASE_WEIGHT: Final = 0.3
 _UNVOUCHED: Final = Authentication(passed=False, reason="corpus")
