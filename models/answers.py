@@ -45,13 +45,19 @@ class Probabilities:
     flags: Mapping[str, Floats]
     codes: Mapping[str, Floats]  # requests x codes of the field, less "unspecified"
     count: Mapping[str, Floats]  # by COUNTS, how likely it holds; empty without a transformer
+    sure: Floats  # how likely the likeliest kind is right
 
 
 def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
     """Apply all decisions to *evidence*."""
     flags = d.flag_features(evidence)
+    kind = decisions.kind.log_probabilities(d.kind_features(evidence))
+    count = {
+        name: decision.log_probabilities(d.count_features(evidence))
+        for name, decision in decisions.count.items()
+    }
     return Probabilities(
-        kind=np.exp(decisions.kind.log_probabilities(d.kind_features(evidence))),
+        kind=np.exp(kind),
         told=np.exp(decisions.told.log_probabilities(d.told_features(evidence))),
         stage=np.exp(decisions.stage.log_probabilities(d.stage_features(evidence))),
         flags={
@@ -64,11 +70,20 @@ def weigh_up(decisions: d.Decisions, evidence: Evidence) -> Probabilities:
             )
             for name, decision in decisions.codes.items()
         },
-        count={
-            name: np.exp(decision.log_probabilities(d.count_features(evidence))[:, 1])
-            for name, decision in decisions.count.items()
-        },
+        count={name: np.exp(found[:, 1]) for name, found in count.items()},
+        sure=_sure(decisions, kind, count, evidence),
     )
+
+
+def _sure(
+    decisions: d.Decisions, kind: Floats, count: Mapping[str, Floats], evidence: Evidence
+) -> Floats:
+    if decisions.sure is None:
+        likeliest: Floats = np.exp(kind.max(axis=1))
+        return likeliest
+    features = d.sure_features(kind, count, evidence)
+    right: Floats = np.exp(decisions.sure.log_probabilities(features)[:, 1])
+    return right
 
 
 def code_probabilities(decision: d.Decision, features: Floats) -> Floats:
@@ -156,7 +171,7 @@ class _Case:
 def _request(case: _Case, decisions: d.Decisions) -> Request:
     p = case.probabilities
     kind = decisions.kind.labels[int(p.kind[case.row].argmax())]
-    fields: dict[str, Any] = {"kind": kind, "confidence": round(float(p.kind[case.row].max()), 4)}
+    fields: dict[str, Any] = {"kind": kind, "confidence": round(float(p.sure[case.row]), 4)}
     findings = [_kind_finding(case, kind, fields["confidence"]), *_rule_findings(case)]
     risk, sure = choose_risk(p.flags["risk"][case.row])
     fields["risk"] = risk

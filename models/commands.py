@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from models.measures import Report
     from models.predictions import Evaluation
     from models.train import Tuned
+    from models.views import View
 
 models_app = typer.Typer(
     help="The classifiers: train, evaluate, compare, promote, and learn from staff.",
@@ -130,7 +131,7 @@ def train(
         measured = _pooled(metrics) if metrics else _evaluated(evaluation, corpus)
         with progress(BLOCKS + 2) as tell:
             views = views_of(corpus.examples)
-            deep = _tuned(tuned, corpus)
+            deep = _tuned(tuned, corpus, views, seed)
             model = learn(corpus, views, seed=seed, tuned=deep, tell=tell)
         manifest = release(
             model,
@@ -211,10 +212,10 @@ def _corpus(
     return with_staff(corpus, collected.rows), collected
 
 
-def _tuned(folder: Path | None, corpus: Corpus) -> Tuned | None:
+def _tuned(folder: Path | None, corpus: Corpus, views: Sequence[View], seed: int) -> Tuned | None:
     from models.tuning import load_tuned
 
-    return None if folder is None else load_tuned(folder, corpus)
+    return None if folder is None else load_tuned(folder, corpus, views, seed=seed)
 
 
 def _evaluate(
@@ -229,7 +230,7 @@ def _evaluate(
 
     with progress(evaluation.steps(corpus)) as tell:
         views = views_of(corpus.examples)
-        deep = _tuned(tuned, corpus)
+        deep = _tuned(tuned, corpus, views, seed)
         return evaluation.leave_one_file_out(corpus, views, seed=seed, tuned=deep, tell=tell)
 
 

@@ -72,6 +72,44 @@ def count_features(evidence: Evidence) -> Floats:
     )
 
 
+def sure_features(kind: Floats, count: Mapping[str, Floats], evidence: Evidence) -> Floats:
+    """Inputs of the decision whether the likeliest kind is right.
+
+    *kind* and *count* are log probabilities of those decisions. Where a message was split, a kind
+    may be well read and yet stand for another client, or for nobody: how sure the split is, and
+    whether it matters because all of its requests ask for the same, goes in as well.
+    """
+    chosen = kind.argmax(axis=1)
+    rows = np.arange(len(kind))
+    odds = _odds(kind[rows, chosen])[:, None]
+    one_hot = np.eye(kind.shape[1], dtype=np.float32)[chosen]
+    kinds = (_in_message(one_hot, evidence.owner) > 0).sum(axis=1, keepdims=True)
+    lone = _lone(evidence.owner)[:, None]
+    several, mixed = 1 - lone, (kinds > 1).astype(np.float32)
+    split = np.hstack([odds, *(_odds(found[:, 1])[:, None] for found in count.values())])
+    loudest = _in_message(np.hstack([split, -split]), evidence.owner)
+    parts = [evidence, evidence.deep] if evidence.deep else [evidence]
+    agreed = np.stack([part.whole["kind"][rows, chosen] for part in parts], axis=1)
+    each = np.hstack([split, agreed, one_hot, evidence.plain])
+    together = np.hstack([split, agreed, loudest, mixed, evidence.plain])
+    found: Floats = np.hstack([each, several, several * together, mixed * split])
+    return found.astype(np.float32)
+
+
+def _odds(log_probabilities: Floats) -> Floats:
+    """Log odds, cut off where nothing is surer in practice."""
+    likely = np.exp(log_probabilities.astype(np.float64)).clip(1e-4, 1 - 1e-4)
+    found: Floats = np.log(likely / (1 - likely)).astype(np.float32)
+    return found
+
+
+def _lone(owner: Ints) -> Floats:
+    """1 for the only request of its message."""
+    _, place, often = np.unique(owner, return_inverse=True, return_counts=True)
+    found: Floats = (often[place] == 1).astype(np.float32)
+    return found
+
+
 def code_features(evidence: Evidence, field: str, reliability: Floats) -> Floats:
     """Inputs of the decision about each code of *field*: requests x codes x features.
 
@@ -221,20 +259,25 @@ class Decision:
 
 def fit_decision(
     labels: tuple[str, ...], features: Floats, wanted: Ints, blocks: Ints, *, seed: int
-) -> Decision:
-    """A softmax over *labels*; *wanted* holds their numbers, *blocks* each row's block of files.
+) -> tuple[Decision, Floats]:
+    """A softmax over *labels*, and the log probabilities that it would give rows it had not seen.
 
-    How strongly it is regularised, and how far its logits are stretched so that its probabilities
-    are neither bold nor timid, is found by leaving out one block after the other.
+    *wanted* holds the labels' numbers, -1 for a row of which nothing is known, *blocks* each row's
+    block of files. How strongly the softmax is regularised, and how far its logits are stretched so
+    that its probabilities are neither bold nor timid, is found by leaving out one block after the
+    other.
     """
+    known = wanted >= 0
     trials = {
         strength: _left_out(labels, features, wanted, blocks, strength, seed)
         for strength in _STRENGTHS
     }
-    strength = min(trials, key=lambda s: _log_loss(trials[s], wanted))
-    stretch = min(_STRETCHES, key=lambda t: _log_loss(_log_softmax(t * trials[strength]), wanted))
-    decision = fit_softmax(labels, features, wanted, strength, seed=seed)
-    return Decision(labels, stretch * decision.weights, stretch * decision.bias)
+    strength = min(trials, key=lambda s: _log_loss(trials[s][known], wanted[known]))
+    stretched = {t: _log_softmax(t * trials[strength]) for t in _STRETCHES}
+    stretch = min(_STRETCHES, key=lambda t: _log_loss(stretched[t][known], wanted[known]))
+    fitted = fit_softmax(labels, features[known], wanted[known], strength, seed=seed)
+    decision = Decision(labels, stretch * fitted.weights, stretch * fitted.bias)
+    return decision, stretched[stretch]
 
 
 def _left_out(
@@ -248,7 +291,8 @@ def _left_out(
     found = np.zeros((len(features), len(labels)), dtype=np.float32)
     for block in np.unique(blocks):
         out = blocks == block
-        decision = fit_softmax(labels, features[~out], wanted[~out], strength, seed=seed)
+        seen = ~out & (wanted >= 0)
+        decision = fit_softmax(labels, features[seen], wanted[seen], strength, seed=seed)
         found[out] = decision.log_probabilities(features[out])
     return found
 
@@ -263,11 +307,15 @@ def fit_softmax(
     """A softmax of the given regularisation; labels never seen are never chosen."""
     from sklearn.linear_model import LogisticRegression  # training only
 
+    weights = np.zeros((features.shape[1], len(labels)), dtype=np.float32)
+    bias = np.full(len(labels), -20.0, dtype=np.float32)
+    seen = np.unique(wanted)
+    if len(seen) == 1:  # nothing to tell apart
+        bias[seen] = 0.0
+        return Decision(labels, weights, bias)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, random_state=seed)
     model.fit(((features - mean) / scale).astype(np.float64), wanted)
-    weights = np.zeros((features.shape[1], len(labels)), dtype=np.float32)
-    bias = np.full(len(labels), -20.0, dtype=np.float32)
     coefficients, intercept = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one column for two classes
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
@@ -287,5 +335,6 @@ class Decisions:
     flags: Mapping[str, Decision]
     codes: Mapping[str, Decision]
     count: Mapping[str, Decision]  # by COUNTS; empty without a transformer
+    sure: Decision | None  # whether the kind is right; None in releases that are older than it
     thresholds: Mapping[str, float]  # per code field, and "clear": see models.answers
     reliability: Floats

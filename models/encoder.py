@@ -11,14 +11,14 @@ The weights come from all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957; Apac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from models.features import Floats, Ints
-from models.heads import COUNTS, MARKS, SIGNALS, Scores, first_rows
+from models.heads import COUNTS, MARKS, SIGNALS, TURNS, Scores, first_rows
 from triage.labels import KINDS, NOTIFICATIONS, STAGES
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from models.views import View
 
 #: What the network says of each sentence and of each request, and how many labels that has.
-#: ``count``: see ``models.heads.COUNTS``.
-OF_SENTENCES: Final[Mapping[str, int]] = {"told": len(NOTIFICATIONS), "says": len(SIGNALS)}
+#: ``count`` and ``turns``: see COUNTS and TURNS in ``models.heads``.
+OF_SENTENCES: Final[Mapping[str, int]] = {
+    "told": len(NOTIFICATIONS), "says": len(SIGNALS), "turns": len(TURNS),
+}  # fmt: skip
 OF_REQUESTS: Final[Mapping[str, int]] = {
     "kind": len(KINDS), "stage": len(STAGES),
     "told_overall": len(NOTIFICATIONS), "marks": len(MARKS), "count": len(COUNTS),
@@ -86,6 +88,10 @@ class Encoder:
     readout: Readout
 
 
+#: Splits a view by what is said of its sentences, logits by head.
+Turn = Callable[["View", Mapping[str, Floats]], "View"]
+
+
 @dataclass(frozen=True, slots=True)
 class Deep:
     """What the network says of one message: logits by head, a row per sentence or request."""
@@ -112,6 +118,11 @@ def open_tokenizer(vocabulary: str) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def as_it_is(view: View, _said: Mapping[str, Floats]) -> View:
+    """*view*, for who splits nothing."""
+    return view
 
 
 def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
@@ -157,20 +168,25 @@ def padded(batch: Sequence[Tokens]) -> Ints:
     return numbers
 
 
-def read_deeply(encoder: Encoder, views: Sequence[View]) -> list[Deep]:
+def read_deeply(
+    encoder: Encoder, views: Sequence[View], turn: Turn = as_it_is
+) -> tuple[list[View], list[Deep]]:
     """What the network says of each of *views*, the same whatever stands beside it.
 
-    Each window is read alone: padding would cost time, and what shares a batch would share the
-    scale of its eight-bit numbers.
+    *turn* may split a message otherwise once its sentences are read, before its requests are; the
+    views come back so split. Each window is read alone: padding would cost time,
+    and what shares a batch would share the scale of its eight-bit numbers.
     """
-    return [
-        _deep(
-            encoder.readout,
-            view,
-            [(tokens, _states(encoder, tokens)) for tokens in windows_of(encoder.tokenizer, view)],
-        )
-        for view in views
-    ]
+    split, found = [], []
+    for view in views:
+        windows = windows_of(encoder.tokenizer, view)
+        owners = np.concatenate([np.asarray(tokens.sentences) for tokens in windows])
+        states = np.concatenate([_states(encoder, tokens) for tokens in windows])
+        said = _of_sentences(encoder.readout, owners, states, len(view.reading.sentences))
+        split.append(turn(view, said) if "turns" in said else view)
+        members = [np.isin(owners, group.sentences) for group in split[-1].groups]
+        found.append(Deep(said | _of_requests(encoder.readout, members, states)))
+    return split, found
 
 
 def _states(encoder: Encoder, tokens: Tokens) -> Floats:
@@ -179,18 +195,14 @@ def _states(encoder: Encoder, tokens: Tokens) -> Floats:
     return states
 
 
-def _deep(readout: Readout, view: View, parts: Sequence[tuple[Tokens, Floats]]) -> Deep:
-    owners = np.concatenate([np.asarray(tokens.sentences) for tokens, _ in parts])
-    states = np.concatenate([states for _, states in parts])
-    said = _of_sentences(readout, owners, states, len(view.reading.sentences))
-    members = [np.isin(owners, group.sentences) for group in view.groups]
-    return Deep(said | _of_requests(readout, members, states))
-
-
 def _of_sentences(readout: Readout, owners: Ints, states: Floats, count: int) -> dict[str, Floats]:
     held = owners >= 0
     there, starts = np.unique(owners[held], return_index=True)
-    rows = {name: np.full((count, n), _SILENT, np.float32) for name, n in OF_SENTENCES.items()}
+    rows = {
+        name: np.full((count, n), _SILENT, np.float32)
+        for name, n in OF_SENTENCES.items()
+        if name in readout.weights
+    }
     rows["told"][:, -1] = -_SILENT  # "unknown"
     if len(there):
         inside = states[held]
@@ -233,7 +245,7 @@ def deep_scores(views: Sequence[View], found: Sequence[Deep]) -> Scores:
         name: margins(
             np.concatenate([deep.logits[name] for deep in found]), exclusive=name in EXCLUSIVE
         )
-        for name in (*OF_SENTENCES, *OF_REQUESTS)
+        for name in found[0].logits
     }
     rows = first_rows([len(view.reading.sentences) for view in views])
     return Scores(by_head, rows, first_rows([len(view.groups) for view in views]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Final
@@ -68,8 +68,9 @@ def leave_one_file_out(
     that had not seen its file, though the one that speaks of another part of the corpus had.
     The supplements are learned from and not reported. Takes some minutes.
     """
-    deep = tuned.unseen if tuned else ()
-    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences, deep)
+    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences)
+    if tuned is not None:
+        lesson = replace(lesson, views=tuned.views, deep=tuned.unseen)
     blocks = blocks_of(corpus.files)
     scored = dict(_run(_tasks(corpus), lesson, seed, tell))
     predicted: dict[str, dict[str, Requests]] = {file: {} for file in corpus.tested}

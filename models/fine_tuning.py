@@ -28,10 +28,11 @@ from models.encoder import (
     windows_of,
 )
 from models.features import Floats
-from models.heads import MARKS, SIGNALS, Targets
+from models.heads import MARKS, SIGNALS, TURNS, Targets
 from models.network import Lot, Network, pooled, weights_folder
-from models.targets import count_targets, targets_of
+from models.targets import count_targets, targets_of, turn_targets
 from models.train import Lesson
+from models.turning import rightly_split
 from models.views import View
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Recipe:
 _LABELLED: Final = tuple(name for name in OF_REQUESTS if name != "count")
 #: How much each task weighs in the loss.
 SHARES: Final[Mapping[str, float]] = {
-    "told": 1.0, "says": 0.5, "count": 0.5,
+    "told": 1.0, "says": 0.5, "turns": 0.5, "count": 0.5,
     "kind": 1.0, "stage": 0.5, "told_overall": 1.0, "marks": 0.2,
 }  # fmt: skip
 
@@ -124,20 +125,28 @@ def lot_of(pieces: Sequence[Piece]) -> Lot:
 
 
 def pieces_of(lesson: Lesson) -> tuple[list[Piece], list[Piece]]:
-    """The messages of *lesson*, each cut to its first window, and the lines of its bank."""
+    """The messages of *lesson*, each cut to its first window, and the lines of its bank.
+
+    Messages are split as their labels say; those that the rules split otherwise come twice.
+    """
     tokenizer = open_tokenizer((weights_folder() / "tokenizer.json").read_text(encoding="utf-8"))
-    targets = targets_of(lesson.examples, lesson.views, lesson.bank)
+    pairs = zip(lesson.examples, lesson.views, strict=True)
+    views = [rightly_split(example, view) for example, view in pairs]
+    targets = targets_of(lesson.examples, views, lesson.bank)
     row = request = 0
     messages = []
-    for example, view in zip(lesson.examples, lesson.views, strict=True):
+    for example, by_rules, view in zip(lesson.examples, lesson.views, views, strict=True):
         count = len(view.reading.sentences)
         piece = _message(tokenizer, example, view, targets, row, request)
         messages.append(piece)
+        if [g.sentences for g in by_rules.groups] != [g.sentences for g in view.groups]:
+            messages.append(_wrongly_split(piece, example, by_rules))
         row, request = row + count, request + len(view.groups)
     lines = []
     for line in lesson.bank:
         wanted = {name: targets[name].values[row : row + 1] for name in ("told", "says")}
         weights = {name: targets[name].weights[row : row + 1] for name in ("told", "says")}
+        wanted["turns"], weights["turns"] = _no_turns(1), np.ones(1, np.float32)
         tokens = line_of(tokenizer, line.text)
         lines.append(Piece(tokens, 1, (), wanted, weights, is_phrase=line.weight < 1))
         row += 1
@@ -159,8 +168,28 @@ def _message(
     weights = {name: targets[name].weights[span] for name, span in spans.items()}
     wanted["count"] = count_targets(example, view)
     weights["count"] = np.ones(len(view.groups), np.float32)
+    wanted["turns"], weights["turns"] = turn_targets(example, view), np.ones(count, np.float32)
     tokens = windows_of(tokenizer, view)[0]
     return Piece(tokens, count, tuple(group.sentences for group in view.groups), wanted, weights)
+
+
+def _wrongly_split(piece: Piece, example: Example, view: View) -> Piece:
+    """The same message as the rules split it, which shows what a wrong split looks like."""
+    groups = len(view.groups)
+    rows = {name: piece.sentences if name in OF_SENTENCES else groups for name in piece.wanted}
+    wanted = {
+        name: np.full((rows[name], values.shape[1]), np.nan, np.float32)
+        for name, values in piece.wanted.items()
+    }
+    weights = {name: np.ones(rows[name], np.float32) for name in wanted}
+    members = tuple(group.sentences for group in view.groups)
+    wanted["count"] = count_targets(example, view)
+    return replace(piece, members=members, wanted=wanted, weights=weights)
+
+
+def _no_turns(sentences: int) -> Floats:
+    """Of a sentence without those before it nobody knows what it turns to."""
+    return np.full((sentences, len(TURNS)), np.nan, np.float32)
 
 
 def _cut(piece: Piece, lottery: random.Random) -> Piece:
@@ -174,6 +203,7 @@ def _cut(piece: Piece, lottery: random.Random) -> Piece:
         (piece.tokens.numbers[0], *ids, piece.tokens.numbers[-1]), (-1, *(o for _, o in kept), -1)
     )
     wanted = {name: piece.wanted[name][first:end] for name in OF_SENTENCES}
+    wanted["turns"] = _no_turns(end - first)
     weights = {name: piece.weights[name][first:end] for name in OF_SENTENCES}
     return Piece(tokens, end - first, (), wanted, weights)
 
@@ -191,9 +221,8 @@ def _epoch(
     whole = [p for p in lines if not p.is_phrase]
     phrases = [p for p in lines if p.is_phrase]
     drawn = lottery.sample(phrases, min(len(phrases), recipe.phrases))
-    cuts = [
-        _cut(lottery.choice(messages), lottery) for _ in range(int(len(messages) * recipe.cuts))
-    ]
+    right = [p for p in messages if not np.isnan(p.wanted["told"]).all()]
+    cuts = [_cut(lottery.choice(right), lottery) for _ in range(int(len(right) * recipe.cuts))]
     found = _batches(messages, recipe.messages, lottery)
     found += _batches([*whole, *drawn], recipe.lines, lottery)
     found += _batches(cuts, recipe.lines, lottery)
@@ -212,7 +241,7 @@ def loss_of(
         if not some.any():
             continue
         wanted, weights = torch.nan_to_num(lot.wanted[name])[some], lot.weights[name][some]
-        if name in ("says", "marks", "count"):
+        if name in ("says", "turns", "marks", "count"):
             push = torch.tensor(positives)
             each = F.binary_cross_entropy_with_logits(
                 given[some], wanted, reduction="none", pos_weight=push

@@ -34,6 +34,9 @@ MARKS: Final = CODE_SIGNALS + FLAG_SIGNALS + AGREEMENT_SIGNALS
 #: Whether the rules made one request too many of the message, or left out a matter that is none of
 #: fit beside those that are.
 COUNTS: Final = ("spurious", "beside")
+#: Whether a sentence of the text turns to another client or matter than those before it, and
+#: whether several are named in it at once.
+TURNS: Final = ("opens", "many")
 
 
 @dataclass(frozen=True, slots=True)

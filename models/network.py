@@ -98,7 +98,7 @@ class Network(nn.Module):
             {n: nn.Linear((3 if n in OF_REQUESTS else 2) * WIDTH, w) for n, w in widths.items()}
         )
         self.drop = nn.Dropout(_DROPOUT)
-        for name, start in (("says", -4.0), ("marks", -3.0), ("count", -3.0)):
+        for name, start in (("says", -4.0), ("turns", -3.0), ("marks", -3.0), ("count", -3.0)):
             nn.init.constant_(self.upon[name].bias, start)  # type: ignore[arg-type]
 
     def forward(self, lot: Lot) -> dict[str, Tensor]:

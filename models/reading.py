@@ -71,8 +71,8 @@ class Reader:
             return [tuple(_by_rules(view)) for view in views]
         from models.answers import answer
 
-        decisions, scores = self._model.read(views, fast=self._fast)
-        return answer(decisions, views, scores, self.version)
+        decisions, split, scores = self._model.read(views, fast=self._fast)
+        return answer(decisions, split, scores, self.version)
 
 
 def _pools_of_threads() -> ThreadpoolController:

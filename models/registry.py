@@ -23,14 +23,17 @@ import numpy as np
 from models.decisions import Decision, Decisions
 from models.encoder import open_encoder
 from models.features import Featuriser, Shape
-from models.heads import COUNTS, HEADS, MARKS, SIGNALS, Head, Heads, Plan
+from models.heads import COUNTS, HEADS, MARKS, SIGNALS, TURNS, Head, Heads, Plan
 from models.train import Model
 from models.tuning import NETWORK, READOUT, VOCABULARY, readout_from
+from models.turning import YES_OR_NO, Turning
 from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 8
+FORMAT: Final = 9
+#: Layouts that this program reads as they were meant: 8 lacks ``Decisions.sure``.
+_READABLE: Final = (8, 9)
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
@@ -149,8 +152,9 @@ def load(folder: Path, *, fast: bool = False) -> tuple[Model, Manifest]:
     *fast* leaves the transformer out, which takes most of the time to load and to read.
     """
     manifest = _manifest(folder)
-    if manifest.format != FORMAT:
-        raise ModelRefusedError(f"{folder} has format {manifest.format}, wanted {FORMAT}")
+    if manifest.format not in _READABLE:
+        wanted = " or ".join(map(str, _READABLE))
+        raise ModelRefusedError(f"{folder} has format {manifest.format}, wanted {wanted}")
     if manifest.labels != labels_digest():
         raise ModelRefusedError(f"{folder} was trained for other labels than this program's")
     if set(manifest.files) not in ({_ARRAYS, _TEXTS}, {_ARRAYS, _TEXTS, *_DEEP}):
@@ -203,9 +207,26 @@ def _arrays(model: Model) -> bytes:
         for name, decision in _decisions(decisions).items():
             arrays[f"{way}.{name}.weights"] = decision.weights
             arrays[f"{way}.{name}.bias"] = decision.bias
+    if model.turning:
+        for name in TURNS:
+            decision = getattr(model.turning, name)
+            arrays[f"turning.{name}.weights"] = decision.weights
+            arrays[f"turning.{name}.bias"] = decision.bias
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
+
+
+def _turning(arrays: Mapping[str, Any]) -> Turning | None:
+    """Where messages turn, None in releases that leave that to the rules."""
+    if f"turning.{TURNS[0]}.bias" not in arrays:
+        return None
+    return Turning(
+        *(
+            Decision(YES_OR_NO, arrays[f"turning.{name}.weights"], arrays[f"turning.{name}.bias"])
+            for name in TURNS
+        )
+    )
 
 
 def _sparse(name: str, weights: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -252,6 +273,7 @@ def _ways(model: Model) -> dict[str, Decisions]:
 
 def _decisions(decisions: Decisions) -> dict[str, Decision]:
     named = {"kind": decisions.kind, "told": decisions.told, "stage": decisions.stage}
+    named |= {"sure": decisions.sure} if decisions.sure else {}
     counts = {f"count:{name}": decision for name, decision in decisions.count.items()}
     return named | dict(decisions.flags) | dict(decisions.codes) | counts
 
@@ -272,7 +294,7 @@ def _model(contents: Mapping[str, bytes], *, fast: bool) -> Model:
     encoder = open_encoder(
         contents[NETWORK], contents[VOCABULARY].decode(), readout_from(contents[READOUT])
     )
-    return Model(heads, by_linear, encoder, _answers("deep", texts, arrays))
+    return Model(heads, by_linear, encoder, _turning(arrays), _answers("deep", texts, arrays))
 
 
 def _answers(way: str, texts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Decisions:
@@ -285,6 +307,7 @@ def _answers(way: str, texts: Mapping[str, Any], arrays: Mapping[str, Any]) -> D
         told=named.pop("told"),
         stage=named.pop("stage"),
         codes={name: named.pop(name) for name in CODE_SETS},
+        sure=named.pop("sure", None),
         count={name: named.pop(f"count:{name}") for name in COUNTS if f"count:{name}" in named},
         flags=named,
         thresholds=texts["thresholds"][way],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
 from models.corpus import Example, Quotes, Sentence
 from models.features import Floats
-from models.heads import HEADS, MARKS, SIGNALS, Targets
+from models.heads import HEADS, MARKS, SIGNALS, TURNS, Targets
 from models.views import View, pair_groups, sentences_with
 from triage.labels import CODE_SETS, KINDS, NOTIFICATIONS, STAGES
 from triage.records import Request
@@ -87,11 +89,22 @@ def _told_by_sentence(example: Example, view: View) -> tuple[list[int], list[flo
 
 
 def _said_by_sentence(example: Example, view: View) -> Floats:
+    """1 where a quote stands, 0 elsewhere; NaN where a label holds and nobody quoted its words."""
     said = np.zeros((len(view.reading.sentences), len(SIGNALS)), dtype=np.float32)
-    for request, quotes in zip(example.requests, example.quotes, strict=True):
+    pairs = list(zip(example.requests, example.quotes, strict=True))
+    held = {signal for request in example.requests for signal in _held(request)}
+    shown = {signal for pair in pairs for signal, quote in _quoted(*pair) if quote}
+    said[:, [_SIGNAL[signal] for signal in held - shown]] = np.nan
+    for request, quotes in pairs:
         for signal, quote in _quoted(request, quotes):
             said[list(sentences_with(view, quote)), _SIGNAL[signal]] = 1
     return said
+
+
+def _held(request: Request) -> set[str]:
+    """The labels of *request* that some words of it must say."""
+    asked = {f"kind:{request.kind}"} & set(SIGNALS)
+    return asked | signals_of(request) if request.kind in CALLS_FOR else asked
 
 
 def _quoted(request: Request, quotes: Quotes) -> list[tuple[str, str]]:
@@ -149,6 +162,57 @@ def count_targets(example: Example, view: View) -> Floats:
     beside = any(r.kind == "other" and id(r) not in meant for r in example.requests)
     rows = [[id(group) not in met, beside] for group in view.groups]
     return np.asarray(rows, dtype=np.float32)
+
+
+def turn_targets(example: Example, view: View) -> Floats:
+    """For each sentence whether each of TURNS holds, NaN where the labels do not tell.
+
+    A request begins at the first sentence that names its session or client and no other's; else at
+    the first with words that its labels alone rest on; else at the first that is about it at all.
+    """
+    rows = np.zeros((len(view.reading.sentences), len(TURNS)), dtype=np.float32)
+    if len(example.requests) < 2:
+        return rows
+    named = [_naming(view, request) for request in example.requests]
+    anchors = [
+        _of_text(view, {*names, *_resting(view, request, quotes)})
+        for names, request, quotes in zip(named, example.requests, example.quotes, strict=True)
+    ]
+    if not all(anchors):
+        anchored = set().union(*anchors)
+        rows[[i for i in range(len(rows)) if i not in anchored]] = np.nan
+    alone = [index for index, often in Counter(chain(*anchors)).items() if often == 1]
+    firsts = [
+        min((i not in alone, i not in names, i) for i in found)[-1]
+        for found, names in zip(anchors, named, strict=True)
+        if found
+    ]
+    for first in sorted(firsts)[1:]:
+        rows[first, 0] = first > min(firsts)
+        rows[first, 1] = firsts.count(first) > 1
+    return rows
+
+
+def _naming(view: View, request: Request) -> set[int]:
+    """The sentences that name the session or the client of *request*."""
+    named = {*request.session_ids, *([request.client_ref] if request.client_ref else [])}
+    found = {
+        m.sentence
+        for m in view.mentions
+        if m.label in {"session_ids", "client_ref"} and m.value in named
+    }
+    return found | set(sentences_with(view, request.client_ref or ""))
+
+
+def _resting(view: View, request: Request, quotes: Quotes) -> set[int]:
+    """The sentences that hold words on which labels of *request* rest."""
+    words = [quote for _, quote in _quoted(request, quotes)]
+    texts = (*words, request.notification_evidence, quotes.kind)
+    return {index for text in texts for index in sentences_with(view, text)}
+
+
+def _of_text(view: View, sentences: set[int]) -> set[int]:
+    return {i for i in sentences if view.reading.sentences[i].part == "new_text"}
 
 
 def _request_row(request: Request | None) -> dict[str, Floats]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,20 +16,22 @@ import numpy as np
 from models import decisions as d
 from models.answers import code_probabilities
 from models.corpus import Corpus, Example, Sentence
-from models.encoder import Deep, Encoder, deep_scores, read_deeply
+from models.encoder import Deep, Encoder, as_it_is, deep_scores, read_deeply
 from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
 from models.heads import COUNTS, MARKS, Heads, Scores, fit_heads, score
 from models.targets import CALLS_FOR, count_targets, signals_of, targets_of
+from models.turning import Turning, turned
 from models.views import View, pair_groups
 from triage.labels import AGREEMENTS, CODE_SETS, KINDS, NOTIFICATIONS, RISKS, STAGES
 from triage.records import Request
 
 #: Files are left out in so many blocks when the decisions' scores are made.
 BLOCKS: Final = 4
+_YES_OR_NO: Final = ("false", "true")
 _FLAG_LABELS: Final = {
-    "alternatives_requested": ("false", "true"),
-    "guarantee_asked": ("false", "true"),
+    "alternatives_requested": _YES_OR_NO,
+    "guarantee_asked": _YES_OR_NO,
     "risk": RISKS,
     "client_agreement": AGREEMENTS,
 }
@@ -54,15 +57,19 @@ class Model:
     heads: Heads
     decisions: d.Decisions
     encoder: Encoder | None = None
+    turning: Turning | None = None
     deep_decisions: d.Decisions | None = None
 
-    def read(self, views: Sequence[View], *, fast: bool = False) -> tuple[d.Decisions, Scores]:
-        """Which decisions to ask about *views*, and the scores to ask them with."""
-        scores = score(self.heads, views)
+    def read(
+        self, views: Sequence[View], *, fast: bool = False
+    ) -> tuple[d.Decisions, Sequence[View], Scores]:
+        """Which decisions to ask about *views*, these as split at last, and scores to ask with."""
         if fast or self.encoder is None or self.deep_decisions is None:
-            return self.decisions, scores
-        deep = deep_scores(views, read_deeply(self.encoder, views))
-        return self.deep_decisions, replace(scores, deep=deep)
+            return self.decisions, views, score(self.heads, views)
+        turn = partial(turned, self.turning) if self.turning else as_it_is
+        split, deep = read_deeply(self.encoder, views, turn)
+        scores = replace(score(self.heads, split), deep=deep_scores(split, deep))
+        return self.deep_decisions, split, scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +101,14 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A fine-tuned transformer, and what such as had not seen them say of a corpus's messages."""
+    """A fine-tuned transformer, and what such as had not seen them say of a corpus's messages.
+
+    ``views`` are the messages split where ``turning`` says that they turn to another request.
+    """
 
     encoder: Encoder
+    turning: Turning
+    views: tuple[View, ...]  # parallel to the corpus's examples
     unseen: tuple[Deep, ...]  # parallel to the corpus's examples
 
 
@@ -124,28 +136,32 @@ def train(
     *tuned* is a transformer fine-tuned on the same corpus (``models.tuning``). *tell* hears of each
     step; there are ``BLOCKS + 2``.
     """
-    deep = tuned.unseen if tuned else ()
-    lesson = Lesson(corpus.examples, tuple(views), corpus.sentences, deep)
-    unseen = []
+    by_rules = Lesson(corpus.examples, tuple(views), corpus.sentences)
+    lesson = replace(by_rules, views=tuned.views, deep=tuned.unseen) if tuned else by_rules
+    unseen: list[tuple[Lesson, Scores]] = []
+    unseen_by_rules: list[tuple[Lesson, Scores]] = []
     for block in blocks_of(corpus.files):
         tell(f"reading {', '.join(block)} unseen")
         rest = [file for file in corpus.files if file not in block]
-        part = lesson.only(block)
-        unseen.append((part, part.scored(learn_heads(lesson.only(rest), seed=seed))))
+        heads = learn_heads(lesson.only(rest), seed=seed)
+        for whole, found in ((lesson, unseen), (by_rules, unseen_by_rules)):
+            part = whole.only(block)
+            found.append((part, part.scored(heads)))
     tell("learning to decide")
-    fast = learn_decisions(
-        [(part, replace(scores, deep=None)) for part, scores in unseen], seed=seed
-    )
+    fast = learn_decisions(unseen_by_rules, seed=seed)
     thorough = learn_decisions(unseen, seed=seed) if tuned else None
     tell("learning from all files")
     heads = learn_heads(lesson, seed=seed)
-    return Model(heads, fast, tuned.encoder if tuned else None, thorough)
+    if tuned is None:
+        return Model(heads, fast)
+    return Model(heads, fast, tuned.encoder, tuned.turning, thorough)
 
 
 def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.Decisions:
     """Fit all decisions on messages with the scores of heads that had not seen them."""
     class_ = _Class.of(unseen, seed)
-    kind = class_.learn("kind", KINDS, d.kind_features(class_.evidence), everyone=True)
+    kind, kind_unseen = class_.learn_kind()
+    count, count_unseen = class_.learn_count()
     flag_features = d.flag_features(class_.evidence)
     reliability = _reliability(class_)
     codes, thresholds = {}, {"clear": _CLEAR, "any_reason": _ANY_REASON}
@@ -160,7 +176,8 @@ def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.
             for name, labels in _FLAG_LABELS.items()
         },
         codes=codes,
-        count=_learn_count(class_) if class_.evidence.deep else {},
+        count=count,
+        sure=class_.learn_sure(kind_unseen, count_unseen),
         thresholds=thresholds,
         reliability=reliability,
     )
@@ -202,18 +219,41 @@ class _Class:
         all_rows = [i for i, r in enumerate(self.requests) if r is not None]
         rows = all_rows if everyone else self.asked()
         wanted = _numbers([self.requests[i] for i in rows], name, labels)
-        return d.fit_decision(labels, features[rows], wanted, self.blocks[rows], seed=self.seed)
+        blocks = self.blocks[rows]
+        return d.fit_decision(labels, features[rows], wanted, blocks, seed=self.seed)[0]
 
+    def learn_kind(self) -> tuple[d.Decision, Floats]:
+        """The decision about ``kind``, and its log probabilities of each row left out."""
+        wanted = self._kinds()
+        features = d.kind_features(self.evidence)
+        return d.fit_decision(KINDS, features, wanted, self.blocks, seed=self.seed)
 
-def _learn_count(class_: _Class) -> dict[str, d.Decision]:
-    features = d.count_features(class_.evidence)
-    wanted = class_.counts.astype(np.int64)
-    return {
-        name: d.fit_decision(
-            ("false", "true"), features, wanted[:, column], class_.blocks, seed=class_.seed
-        )
-        for column, name in enumerate(COUNTS)
-    }
+    def learn_count(self) -> tuple[dict[str, d.Decision], dict[str, Floats]]:
+        """The decisions about COUNTS and what they say of rows left out; none by rules alone."""
+        if not self.evidence.deep:
+            return {}, {}
+        features = d.count_features(self.evidence)
+        wanted = self.counts.astype(np.int64)
+        found = {
+            name: d.fit_decision(
+                _YES_OR_NO, features, wanted[:, column], self.blocks, seed=self.seed
+            )
+            for column, name in enumerate(COUNTS)
+        }
+        return {name: pair[0] for name, pair in found.items()}, {
+            name: pair[1] for name, pair in found.items()
+        }
+
+    def learn_sure(self, kind: Floats, count: Mapping[str, Floats]) -> d.Decision:
+        """The decision whether *kind* is right, from what was said of rows left out."""
+        right = (kind.argmax(axis=1) == self._kinds()).astype(np.int64)
+        features = d.sure_features(kind, count, self.evidence)
+        return d.fit_decision(_YES_OR_NO, features, right, self.blocks, seed=self.seed)[0]
+
+    def _kinds(self) -> Ints:
+        """Numbers of the labelled kinds, -1 for a row that stands for no labelled request."""
+        numbers = [-1 if r is None else KINDS.index(r.kind) for r in self.requests]
+        return np.asarray(numbers, dtype=np.int64)
 
 
 def _numbers(requests: Sequence[Request | None], name: str, labels: Sequence[str]) -> Ints:
@@ -272,7 +312,7 @@ def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Deci
     features = d.code_features(class_.evidence, name, reliability)[asked]
     held = np.asarray([[c in getattr(class_.requests[i], name) for c in codes] for i in asked])
     decision = d.fit_softmax(
-        ("false", "true"),
+        _YES_OR_NO,
         features.reshape(-1, features.shape[-1]),
         held.reshape(-1).astype(np.int64),
         _CODE_STRENGTH,

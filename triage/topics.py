@@ -63,6 +63,7 @@ class Topic:
     names: list[str] = field(default_factory=list)
     aside: bool = False
     marked: bool = False  # opened by an enumerator or an ordinal
+    together: bool = False  # named in one sentence with others
     dropped: bool = False  # about a session that is named as unaffected: no request
 
 
@@ -117,7 +118,7 @@ def _blocks(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
             continue
         gap = text[previous_end : s.first]
         breaks = "\n" in gap or not current
-        opens = _ORDINAL.match(s.text) is not None or _ENUMERATED.match(s.text) is not None
+        opens = opens_an_item(s.text)
         if current and (breaks or opens or s.index in openers):
             blocks.append(_Block(tuple(current), new_paragraph, marked))
             current = []
@@ -177,7 +178,7 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
         seen_names.update(m.value for m in here if m.label == "client_ref")
     if topics and all(t.aside for t in topics):
         topics = _with_rest(reading, mentions, topics, several=several)
-    topics = _with_subject(reading, mentions, topics)
+    topics = with_subject(reading, mentions, topics)
     with_ids = [t for t in topics if t.ids]
     if len(with_ids) > 1:  # a name in the opening, before the list, is somebody else's
         first = topics.index(with_ids[0])
@@ -185,9 +186,7 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
     return topics
 
 
-def _with_subject(
-    reading: Reading, mentions: Sequence[Mention], topics: list[Topic]
-) -> list[Topic]:
+def with_subject(reading: Reading, mentions: Sequence[Mention], topics: list[Topic]) -> list[Topic]:
     """An id that only the subject holds is the topic of what stands before the next one."""
     subject = counted_ids(m for m in mentions if m.span.part == "subject")
     text = set(counted_ids(m for m in mentions if m.span.part == "new_text"))
@@ -255,10 +254,20 @@ def _opening_name(
     return None
 
 
+def opens_an_item(text: str) -> bool:
+    """Whether a sentence opens like an item of a list: a number, a letter, an ordinal."""
+    return _ORDINAL.match(text) is not None or _ENUMERATED.match(text) is not None
+
+
+def opens_an_aside(text: str) -> bool:
+    """Whether a sentence opens like a separate matter ("Also, …", "P.S.")."""
+    return _ASIDE_OPENS.match(text) is not None
+
+
 def _is_aside(reading: Reading, block: _Block, *, several: bool) -> bool:
     """Whether a block is a matter of its own that has nothing to do with fit."""
     text = " ".join(s.text for s in block.sentences)
-    opened = _ASIDE_OPENS.match(block.sentences[0].text) is not None
+    opened = opens_an_aside(block.sentences[0].text)
     alone = several and block.new_paragraph and len(text) > 40
     opened = opened or (alone and _CLIENT.search(text) is None)
     here = {s.index for s in block.sentences}

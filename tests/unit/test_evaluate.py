@@ -22,6 +22,7 @@ def test_a_request_left_out_and_a_matter_put_beside_keep_each_answers_own_probab
         flags={name: np.zeros((2, len(d.labels))) for name, d in decisions.flags.items()},
         codes={},
         count={"spurious": np.asarray([0.9, 0.1]), "beside": np.asarray([0.8, 0.8])},
+        sure=np.ones(2),
     )
     read = (Request("update", confidence=1.0), Request("cancellation", confidence=1.0))
 

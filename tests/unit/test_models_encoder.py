@@ -72,8 +72,8 @@ def test_a_message_of_any_length_is_read_to_its_end(tokenizer, examples):
 
 
 def test_what_is_said_of_a_message_does_not_depend_on_its_neighbours(encoder, views):
-    together = read_deeply(encoder, views)
-    alone = [read_deeply(encoder, [view])[0] for view in views]
+    _, together = read_deeply(encoder, views)
+    alone = [read_deeply(encoder, [view])[1][0] for view in views]
 
     for one, other in zip(together, alone, strict=True):
         for name in (*OF_SENTENCES, *OF_REQUESTS):
@@ -81,7 +81,7 @@ def test_what_is_said_of_a_message_does_not_depend_on_its_neighbours(encoder, vi
 
 
 def test_scores_have_a_row_for_each_sentence_and_each_request(encoder, views):
-    scores = deep_scores(views, read_deeply(encoder, views))
+    scores = deep_scores(views, read_deeply(encoder, views)[1])
 
     sentences = sum(len(view.reading.sentences) for view in views)
     assert all(len(scores.by_head[name]) == sentences for name in OF_SENTENCES)
@@ -114,7 +114,7 @@ def test_a_message_that_nothing_is_said_in_is_told_of_nothing(tokenizer, example
         def run(self, _names, given):
             return [np.zeros((*given["numbers"].shape, WIDTH), np.float32)]
 
-    (found,) = read_deeply(Encoder(Silent(), tokenizer, readout), [empty])
+    _, (found,) = read_deeply(Encoder(Silent(), tokenizer, readout), [empty])
 
     assert len(found.logits["told"]) == len(empty.reading.sentences)
     assert len(found.logits["kind"]) == len(empty.groups)
@@ -166,7 +166,9 @@ def test_the_network_says_the_same_when_it_learns_and_when_it_reads(views, examp
     from models.network import weights_folder
 
     vocabulary = (weights_folder() / "tokenizer.json").read_text(encoding="utf-8")
-    reading = read_deeply(Encoder(Exact(), open_tokenizer(vocabulary), readout_of(network)), views)
+    _, reading = read_deeply(
+        Encoder(Exact(), open_tokenizer(vocabulary), readout_of(network)), views
+    )
 
     for piece, deep in zip(pieces, reading, strict=True):
         with torch.no_grad():
