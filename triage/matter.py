@@ -5,6 +5,7 @@ Each question is a function from a ``Matter`` to yes or no; ``policy.RULES`` put
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +18,12 @@ from triage.records import CaseFacts, Email, Request, Session
 BOOKED: Final[frozenset[Kind]] = frozenset({"cancellation", "note_reason"})
 #: What a reading is worth that no model took part in: below every threshold.
 BY_RULES_ALONE: Final = 0.1
+#: The platform's own words for a client who is not for this therapist.
+_NO_FIT: Final = re.compile(
+    r"(?:\b(?:no|not|never)\b|n['’]t\b)[^.!?\n]{0,30}\b(?:fit|match|right (?:therapist|person))\b"
+    r"|\b(?:poor|bad|wrong) (?:fit|match|therapist)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,13 @@ def kind_is_certain(m: Matter) -> bool:
 
 
 def of_no_concern(m: Matter) -> bool:
-    return kind_is_certain(m) and not urgent(m)
+    return kind_is_certain(m) and not urgent(m) and not says_no_fit(m)
+
+
+def says_no_fit(m: Matter) -> bool:
+    """Whether the words of a message speak of no fit, and nobody has said what it asks."""
+    words = f"{m.email.subject}\n{m.email.new_text}"
+    return not _said_by_person(m, "kind") and _NO_FIT.search(words) is not None
 
 
 def kind_is_uncertain(m: Matter) -> bool:

@@ -73,6 +73,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     # Doubt never drops mail: only a sure "other" leaves the fit queues unseen.
     Rule(
+        "no fit by its words", OTHER, ask.says_no_fit, "check", ("contradiction",),
+        "Read as another matter, and yet it says that somebody is no fit.", "general",
+    ),
+    Rule(
         "not a fit matter", OTHER, ask.of_no_concern, "dismissed", (),
         "Not about fit: left to the ordinary support inbox.", "general",
     ),

@@ -258,3 +258,45 @@ def test_every_kind_has_an_outcome_whatever_else_is_unknown(kind):
 
     assert decision.state != "ready"
     assert decision.reasons
+
+
+STRANGER = CaseFacts(registry_known=True, sender_is="stranger")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please cancel my session HT-123456, not a fit.",
+        "I don't think I’m the right fit for him.",
+        "The client and I are not a match.",
+        "She has got the wrong therapist.",
+    ],
+)
+def test_what_says_no_fit_and_was_read_as_another_matter_is_looked_at(text):
+    sure = Request("other", confidence=0.99)
+
+    decision = decide(an_email(text=text), sure, STRANGER, NOW, OFFICE)
+
+    assert (decision.queue, decision.state, decision.blockers) == (
+        "general",
+        "check",
+        ("contradiction",),
+    )
+
+
+def test_another_matter_that_does_not_speak_of_fit_is_left_to_the_ordinary_inbox():
+    email = an_email(text="Please move HT-123456 to Friday, I am ill. The fitter comes at noon.")
+
+    decision = decide(email, Request("other", confidence=0.99), STRANGER, NOW, OFFICE)
+
+    assert (decision.queue, decision.state) == ("general", "dismissed")
+
+
+def test_where_a_person_says_that_it_is_another_matter_the_words_count_no_more():
+    said = Finding("kind", "other", None, "person:ann", 1.0)
+    email = an_email(text="He gave me one star for not being a good fit.")
+    request = Request("other", confidence=1.0, findings=(said,))
+
+    decision = decide(email, request, STRANGER, NOW, OFFICE)
+
+    assert (decision.queue, decision.state) == ("general", "dismissed")
