@@ -21,17 +21,16 @@ from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
 from models.heads import COUNTS, MARKS, Heads, Scores, fit_heads, score
 from models.targets import CALLS_FOR, count_targets, signals_of, targets_of
-from models.turning import Turning, turned
+from models.turning import YES_OR_NO, Turning, turned
 from models.views import View, pair_groups
 from triage.labels import AGREEMENTS, CODE_SETS, KINDS, NOTIFICATIONS, RISKS, STAGES
 from triage.records import Request
 
 #: Files are left out in so many blocks when the decisions' scores are made.
 BLOCKS: Final = 4
-_YES_OR_NO: Final = ("false", "true")
 _FLAG_LABELS: Final = {
-    "alternatives_requested": _YES_OR_NO,
-    "guarantee_asked": _YES_OR_NO,
+    "alternatives_requested": YES_OR_NO,
+    "guarantee_asked": YES_OR_NO,
     "risk": RISKS,
     "client_agreement": AGREEMENTS,
 }
@@ -236,7 +235,7 @@ class _Class:
         wanted = self.counts.astype(np.int64)
         found = {
             name: d.fit_decision(
-                _YES_OR_NO, features, wanted[:, column], self.blocks, seed=self.seed
+                YES_OR_NO, features, wanted[:, column], self.blocks, seed=self.seed
             )
             for column, name in enumerate(COUNTS)
         }
@@ -248,7 +247,7 @@ class _Class:
         """The decision whether *kind* is right, from what was said of rows left out."""
         right = (kind.argmax(axis=1) == self._kinds()).astype(np.int64)
         features = d.sure_features(kind, count, self.evidence)
-        return d.fit_decision(_YES_OR_NO, features, right, self.blocks, seed=self.seed)[0]
+        return d.fit_decision(YES_OR_NO, features, right, self.blocks, seed=self.seed)[0]
 
     def _kinds(self) -> Ints:
         """Numbers of the labelled kinds, -1 for a row that stands for no labelled request."""
@@ -312,7 +311,7 @@ def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Deci
     features = d.code_features(class_.evidence, name, reliability)[asked]
     held = np.asarray([[c in getattr(class_.requests[i], name) for c in codes] for i in asked])
     decision = d.fit_softmax(
-        _YES_OR_NO,
+        YES_OR_NO,
         features.reshape(-1, features.shape[-1]),
         held.reshape(-1).astype(np.int64),
         _CODE_STRENGTH,
