@@ -12,6 +12,7 @@ from models import decisions as d
 from models.evidence import Evidence, gather
 from models.features import Floats, of_adviser_alone
 from models.heads import MARKS, SIGNALS, Scores
+from triage.grouping import time_of
 from triage.labels import CODE_SETS, NOTIFICATIONS, RISKS
 from triage.records import Finding, Request, Span
 
@@ -189,7 +190,7 @@ def _request(case: _Case, decisions: d.Decisions) -> Request:
     return Request(
         session_ids=case.group.session_ids,
         client_ref=case.group.client_ref,
-        session_time=case.group.session_time,
+        session_time=time_of(case.group, kind, case.view.reading.email.sent_at),
         findings=tuple(findings),
         **fields,
     )

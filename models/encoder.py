@@ -51,6 +51,7 @@ _SCALE: Final = 4.0
 _FURTHEST: Final = 3.0
 #: Said of a sentence that no window had room for.
 _SILENT: Final = -4.0
+_STRAIGHT: Final = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 #: What keyboards and mail programs write in English mail.
 _ORDINARY: Final = re.compile(r"[\x00-\x7f\xa0-\xac\xae-\u024f\u2010-\u2027\u2030-\u2044\u20ac]*")
 
@@ -149,9 +150,10 @@ def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
 def _legible(written: str, folded: str) -> str:
     """The sentence as written, or folded where it holds letters that are not what they look like.
 
-    The network learned from mail as people write it, curly quotes and all.
+    Curly quotes are straightened either way: they say nothing, and few messages to learn from have
+    them.
     """
-    return written if _ORDINARY.fullmatch(written) else folded
+    return written.translate(_STRAIGHT) if _ORDINARY.fullmatch(written) else folded
 
 
 def line_of(tokenizer: Tokenizer, text: str) -> Tokens:

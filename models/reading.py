@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from models.registry import RELEASED, ModelRefusedError, load, promoted
 from models.views import load_language, look
+from triage.grouping import time_of
 from triage.labels import CODE_SETS, Kind
 from triage.matter import BY_RULES_ALONE
 from triage.records import Email, Finding, Request
@@ -129,7 +130,7 @@ def _by_rules(view: View) -> list[Request]:
                 kind=kind,
                 session_ids=group.session_ids,
                 client_ref=group.client_ref,
-                session_time=group.session_time,
+                session_time=time_of(group, kind, email.sent_at),
                 confidence=BY_RULES_ALONE,
                 findings=tuple(_doubtful(m.finding()) for m in held),
                 **(codes if kind != "other" else {}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from triage.detectors.mention import Mention
-from triage.detectors.session_time import choose
+from triage.detectors.session_time import choose, settled_for
 from triage.language import Reading
 from triage.topics import Topic, counted_ids, sentences_about, topics_of
 from triage.turns import Turns, topics_at
@@ -33,8 +34,6 @@ class Group:
     aside: bool = False
 
 
-#: A subject that names two matters: "Video test + tonight's 6.15", "Mr Petrov / Nia", "one
-#: ending, one not".
 def group(
     reading: Reading, mentions: Sequence[Mention], turns: Turns | None = None
 ) -> tuple[Group, ...]:
@@ -67,17 +66,31 @@ def _group(
 ) -> Group:
     inside = [m for m in mentions if m.sentence in set(sentences)]
     owned = [m for m in inside if m.sentence in set(own)]
-    time = choose(owned) or choose(inside)
-    several = len(set(ids)) > 1
     return Group(
         tuple(dict.fromkeys(ids)),
         name or _client(owned) or _client(inside),
-        None if time is None or several else time.value,
+        _time(ids, inside, own),
         sentences,
         tuple(inside),
         own,
         aside,
     )
+
+
+def _time(ids: Sequence[str], inside: Sequence[Mention], own: Sequence[int]) -> str | None:
+    """One time is not that of several sessions."""
+    time = choose([m for m in inside if m.sentence in set(own)]) or choose(inside)
+    return None if time is None or len(set(ids)) > 1 else time.value
+
+
+def time_of(group: Group, kind: str, sent: datetime) -> str | None:
+    """When the session of *group* is, now that the request is known to be of this *kind*.
+
+    ``group.session_time`` was found before; ``settled_for`` says what the kind tells of a day.
+    """
+    settled = (settled_for(mention, kind, sent) for mention in group.mentions)
+    inside = [mention for mention in settled if mention is not None]
+    return _time(group.session_ids, inside, group.own)
 
 
 def _client(mentions: Iterable[Mention]) -> str | None:

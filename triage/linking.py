@@ -229,9 +229,18 @@ def _why(name: float, time: float | None, same_stage: bool) -> str:  # noqa: FBT
     return ", ".join(said) or "own session"
 
 
+#: What was meant for a session id and has a digit too few or too many.
+_SPOILED_ID = re.compile(r"\bHT[-\s]?(?:\d{2,5}|\d{7,9})\b", re.IGNORECASE)
+
+
 def _certain(email: Email, ranked: Sequence[_Candidate]) -> Session | None:
-    """The best candidate, where it is beyond doubt and the server vouches for the sender."""
+    """The best candidate, where it is beyond doubt and the server vouches for the sender.
+
+    A number that is no session's is a doubt: which one was meant is for a person to say.
+    """
     if not ranked or not email.authentication.passed or ranked[0].score < CERTAIN:
+        return None
+    if _SPOILED_ID.search(f"{email.subject}\n{email.new_text}"):
         return None
     if len(ranked) > 1 and ranked[1].score > ranked[0].score - _MARGIN:
         return None

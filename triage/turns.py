@@ -135,31 +135,40 @@ def openings(reading: Reading, mentions: Sequence[Mention]) -> list[list[float]]
     whole = _openings_of_whole(reading, mentions, topics)
     starts = {t.sentence for t in topics[1:]}
     about = {name: sentences_about(reading, name) for name in ("admin", "fit", "shared")}
-    text = reading.folded["new_text"].text
+    breaks = _line_breaks(reading)
+    first = min(breaks, default=0)
+    usual = min((n for n in breaks.values() if n), default=1)  # some mail programs double them all
     rows: list[list[float]] = []
     seen: set[str] = set()
-    end = 0
     for s, cues in zip(reading.sentences, _cues(reading, mentions), strict=True):
         if s.part != "new_text":
             rows.append([0.0] * len(OPENINGS))
             continue
         ids, names = _named_at(mentions, s, seen)
-        gap = text[end : s.first]
         known = (
             s.index in starts,
-            "\n" in gap,
-            gap.count("\n") > 1,
+            breaks[s.index] > 0,
+            breaks[s.index] > usual,
             opens_an_item(s.text),
             opens_an_aside(s.text),
             *(s.index in sentences for sentences in about.values()),
             min(len(ids), 3),
             min(len(names), 3),
-            not end,
+            s.index == first,
         )
         rows.append([*map(float, known), *map(float, cues), *whole])
         seen.update(ids, names)
-        end = s.last
     return rows
+
+
+def _line_breaks(reading: Reading) -> dict[int, int]:
+    """How many line breaks stand before each sentence of the text, by its number."""
+    text = reading.folded["new_text"].text
+    sentences = [s for s in reading.sentences if s.part == "new_text"]
+    ends = [0, *(s.last for s in sentences)]
+    return {
+        s.index: text.count("\n", end, s.first) for s, end in zip(sentences, ends, strict=False)
+    }
 
 
 def _cues(reading: Reading, mentions: Sequence[Mention]) -> Iterator[tuple[bool, ...]]:

@@ -115,6 +115,17 @@ def test_client_and_time_together_settle_which_session(client, time):
     assert found(Request("cancellation", client_ref=client, session_time=time)) == "HT-218834"
 
 
+@pytest.mark.parametrize("written_id", ["HT-21883", "ht 2188345"])
+def test_beside_a_number_that_is_no_sessions_the_one_found_is_only_proposed(written_id):
+    asked = Request("cancellation", client_ref="Imogen", session_time="2025-11-06T19:00")
+    text = f"Please cancel {written_id}, Imogen, Thursday 7pm."
+
+    facts = linked(asked, replace(an_email(), new_text=text))
+
+    assert facts.session is None
+    assert facts.proposals[0].session_id == "HT-218834"
+
+
 @pytest.mark.parametrize(
     ("client", "time"),
     [

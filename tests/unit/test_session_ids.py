@@ -15,9 +15,12 @@ from reading_mail import noticed, values
         "#204518",
         "session 204518",
         "booking ref. 204518",
+        "Luca tomorrow 11am, 204 518",
         "https://app.therapy.example/sessions/204518",
         "HT-\n204518",
         "HT-20\n4518",
+        "HT-20  \n4518",
+        "HT-20\n\n4518",
         "HT\u200b-204\u200b518",
         "HT\u2011204518",
         "HТ-204518",  # a Cyrillic letter that looks like T
@@ -41,6 +44,7 @@ def test_an_id_is_found_however_it_is_written(written):
         "my number is 07700 900412",
         "ring me on 01632 960 733",
         "Samaritans on 116 123",
+        "a book that 204 518 people bought",
         "£204518.00",
         "BACP membership no. 204518",
         "use code 204518 to log in",
@@ -60,6 +64,8 @@ def test_other_numbers_are_no_session(lookalike):
         "It's HT-204581. No, hold on, that's my Friday regular. HT-204518 is the one to cancel.",
         "Please cancel HT-204518 (not HT-204581, that is someone else).",
         "I typed 204581; the right one is HT-204518.",
+        "In my note I put HT-204581. It's HT-204518. Everything else holds.",
+        "Neither HT-204581 nor HT-204600 but HT-204518, third time lucky.",
     ],
 )
 def test_a_corrected_slip_leaves_the_right_id(text):
@@ -69,6 +75,20 @@ def test_a_corrected_slip_leaves_the_right_id(text):
 def test_another_session_that_stays_as_it_is_is_not_the_matter():
     text = "Please cancel HT-204518. HT-204600 stays as it is, don't touch that one."
 
+    assert values(text, "session_ids") == ["HT-204518"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HT-204518, Thursday: cancel, please. HT-204600, Friday: leave.",
+        "Daisy (HT-204518) to go. Daisy's mum (HT-204600) to stay.",
+        "HT-204518 is to be cancelled. By the way, HT-204600 the day before remains.",
+        "First came HT-204600. I'm glad to see her. That one stays. Cancel HT-204518.",
+        "I confirm 204600, it is 204518 that I cannot take.",
+    ],
+)
+def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
     assert values(text, "session_ids") == ["HT-204518"]
 
 
@@ -83,9 +103,18 @@ def test_an_id_in_quoted_text_counts_only_where_the_sender_points_at_it():
 
     ignored = values("She has been told now.", "session_ids", quoted=quoted)
     pointed = values("Please cancel the session below.", "session_ids", quoted=quoted)
+    agreed = values("Yes to the below, thank you.", "session_ids", quoted=quoted)
 
     assert ignored == []
-    assert pointed == ["HT-204518"]
+    assert pointed == agreed == ["HT-204518"]
+
+
+def test_an_answer_to_questions_about_one_session_is_about_that_session():
+    quoted = "> Shall we cancel HT-204518? Does he know?"
+
+    found = values("To answer your two questions: yes, and he does.", "session_ids", quoted=quoted)
+
+    assert found == ["HT-204518"]
 
 
 def test_an_answer_by_numbers_names_the_listed_sessions():
@@ -96,6 +125,13 @@ def test_an_answer_by_numbers_names_the_listed_sessions():
     )
 
     assert found == ["HT-204518", "HT-204600"]
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n", " \n"])
+def test_a_number_that_opens_a_line_belongs_to_that_line(between):
+    text = f"330771, Sheila: cancel, she has been told.{between}330717, Graham: leave."
+
+    assert [m.sentence for m in noticed(text, "session_ids")] == [0, 1]
 
 
 def test_an_example_in_quoted_text_is_no_session():

@@ -1,9 +1,10 @@
 """When a session is, as people say it on Tuesday 10 March 2026 at ten in the morning."""
 
 import pytest
-from reading_mail import noticed, read, values
+from reading_mail import groups, noticed, read, values
 
 from triage.detectors.session_time import choose, session_times
+from triage.grouping import time_of
 
 
 def chosen(text, **parts):
@@ -37,11 +38,60 @@ def chosen(text, **parts):
         ("nine o'clock tomorrow", "2026-03-11T09:00"),
         ("eight in the evening on Friday", "2026-03-13T20:00"),
         ("the 16th at seven in the evening", "2026-03-16T19:00"),
+        ("the 24th at 10 past 9", "2026-03-24T09:10"),
+        ("Friday, five and twenty past six", "2026-03-13T18:25"),
+        ("Friday, half 7am", "2026-03-13T07:30"),
+        ("Saturday, twelve thirty", "2026-03-14T12:30"),
+        ("Monday at hours 18", "2026-03-16T18:00"),
+        ("Monday at fifteen hours thirty", "2026-03-16T15:30"),
+        ("0900 Friday 13 March", "2026-03-13T09:00"),
+        ("Weds 1730 hrs", "2026-03-11T17:30"),
+        ("the 2pm for Thursday", "2026-03-12T14:00"),
+        ("tomorrow fortnight at 9.45", "2026-03-25T09:45"),
+        ("Date: 19/03/26\nTime: 12.15", "2026-03-19T12:15"),
         ("the twenty first at five o'clock in the afternoon", "2026-03-21T17:00"),
     ],
 )
 def test_a_time_is_resolved_against_the_day_of_sending(said, meant):
     assert chosen(f"Please cancel the first session, {said}, HT-204518.") == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "meant"),
+    [
+        ("HT-204518, Saturday 9am, for your notes.", "note_reason", "2026-03-07T09:00"),
+        ("HT-204518, tomorrow 9am, for your notes.", "note_reason", "2026-03-11T09:00"),
+        ("The session of the 20th at 6, HT-204518.", "note_reason", "2026-02-20T18:00"),
+        ("HT-204518, Saturday 9am.", "cancellation", "2026-03-14T09:00"),
+        ("I wrote it down on 3 March. HT-204518 please.", "cancellation", None),
+        ("Flu. All mine today, please: the 9am.", "other", "2026-03-10T09:00"),
+    ],
+)
+def test_what_is_asked_tells_whether_the_day_is_to_come_or_gone(text, kind, meant):
+    reading = read(text)
+
+    assert time_of(groups(text)[0], kind, reading.email.sent_at) == meant
+
+
+def test_a_time_beside_the_session_id_in_quoted_text_counts_where_the_answer_names_none():
+    quoted = "> Shall we cancel HT-204518 (Mr Dunne, first session, Thursday 12 March, 11:00)?"
+
+    assert groups("Yes to the below, please.", quoted=quoted)[0].session_time == "2026-03-12T11:00"
+    assert groups("Yes to the below: Friday 13th, 9am.", quoted=quoted)[0].session_time == (
+        "2026-03-13T09:00"
+    )
+
+
+def test_a_day_that_depends_on_when_the_quoted_text_was_written_is_not_taken():
+    quoted = "> We will cancel HT-204518 tomorrow at noon."
+
+    assert groups("Yes to the below, please.", quoted=quoted)[0].session_time is None
+
+
+def test_a_day_named_like_today_is_today_where_the_message_speaks_of_today():
+    text = "HT-204518, Tuesday 7pm: cancel, please. He is due tonight."
+
+    assert chosen(text) == "2026-03-10T19:00"
 
 
 def test_in_an_hour_is_reckoned_on_the_london_clock():

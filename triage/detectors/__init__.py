@@ -7,7 +7,7 @@ rules' verdict.
 
 from __future__ import annotations
 
-from triage.detectors import client_ref, phrases, session_ids, session_time
+from triage.detectors import client_ref, phrases, quoted_time, session_ids, session_time
 from triage.detectors.mention import BARRED, Mention
 from triage.language import Reading
 
@@ -26,6 +26,7 @@ def notice(reading: Reading) -> tuple[Mention, ...]:
     found = [
         *ids,
         *session_time.session_times(reading),
+        *quoted_time.quoted_times(reading, ids),
         *client_ref.client_refs(reading),
         *phrases.phrase_mentions(reading),
     ]

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOURS: Final = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
-_HOUR_OF: Final = {w: n for n, w in enumerate(_HOURS.split("|"), 1)}
+_LATE_HOURS: Final = (
+    "thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|twenty[- ]one"
+)
+_HOUR_OF: Final = {w: n for n, w in enumerate(f"{_HOURS}|{_LATE_HOURS}".split("|"), 1)} | {
+    "twenty-one": 21,
+    "twenty one": 21,
+}
 _MINUTES: Final = {
     "five": 5,
     "ten": 10,
     "quarter": 15,
     "twenty": 20,
     "twenty five": 25,
+    "five and twenty": 25,
     "half": 30,
 }
 _AMPM: Final = r"\s?(?P<half>[ap])\.?m\b\.?"
@@ -36,14 +43,32 @@ _NUMERIC = re.compile(
     r"(?:" + _AMPM + r"|(?P<h>h\b)|\s?(?P<oclock>o'? ?clock\b)"
     r"|(?(m)\b(?![.:/]\d|\s?%|\s?(?:million|k\b|per cent))|(?!)))"
 )
-#: "half six", "quarter to seven", "ten past nine", "twenty-five past 4".
+#: "half six", "half 7am", "quarter to seven", "ten past nine", "10 past 9", "five and twenty to 4".
 _SPOKEN = re.compile(
-    r"\b(?P<min>half|quarter|five|ten|twenty(?:[- ]five)?)(?: (?P<dir>past|to))? (?P<hour>"
+    r"\b(?P<min>half|quarter|five and twenty|five|ten|twenty(?:[- ]five)?"
+    r"|(?:5|10|20|25)(?= (?:past|to)))(?: (?P<dir>past|to))? (?P<hour>"
     + _HOURS
-    + r"|[1-9]\b|1[0-2]\b)"
-    r"\b(?![:.%]\d| (?:years|months|weeks|sessions|minutes|of|people|times|days|hours))(?:"
+    + r"|(?:[1-9]|1[0-2])(?!\d))(?:\b|(?=[ap]\.?m\b))"
+    r"(?![:.%]\d| (?:years|months|weeks|sessions|minutes|of|people|times|days|hours))(?:"
     + _AMPM
     + r")?"
+)
+#: "six fifteen", "twelve thirty"; also a number of other things, so a time only beside a day.
+_WORDS = re.compile(
+    r"\b(?P<hour>"
+    + _HOURS
+    + r") (?P<min>thirty|fifteen|forty[- ]five)\b(?! ?(?:[ap]\.?m\b|in the\b|tonight|tomorrow))"
+)
+#: The clock of other languages, word by word: "at hours 18", "at 19 hours", "fifteen hours thirty".
+_HOURS_SAID = re.compile(
+    r"\b(?:hours? (?P<after>1\d|2[0-3])\b|at (?:the )?(?P<before>1\d|2[0-3]|"
+    + _LATE_HOURS
+    + r") hours\b(?: (?:and )?(?P<min>thirty|fifteen|half|30|15)\b)?)"
+)
+#: "0900 Friday", "1730 hrs".
+_MILITARY = re.compile(
+    r"\b(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])(?: ?(?:hrs|hours)\b"
+    r"|(?= (?:on |this |next )?(?:mon|tues?|wed|thu|fri|sat|sun)))"
 )
 #: "nine o'clock", "seven thirty pm", "eight in the evening", "four tomorrow".
 _WORD = re.compile(
@@ -99,6 +124,11 @@ def clocks(lowered: str) -> list[Clock]:
     found = [_numeric(m) for m in _NUMERIC.finditer(lowered)]
     found += [_spoken(m) for m in _SPOKEN.finditer(lowered)]
     found += [_word(m) for m in _WORD.finditer(lowered)]
+    found += [_word(m, loose=True) for m in _WORDS.finditer(lowered)]
+    found += [_said_in_hours(m) for m in _HOURS_SAID.finditer(lowered)]
+    for m in _MILITARY.finditer(lowered):
+        hour, minute = int(m["hh"]), int(m["mm"])
+        found.append(Clock(m.start(), m.end(), hour, minute, sure=True, loose=False))
     for m in _NOON.finditer(lowered):
         hour = 0 if "night" in m[0] else 12
         found.append(Clock(m.start(), m.end(), hour, 0, sure=True, loose=False))
@@ -178,7 +208,8 @@ def _numeric(m: re.Match[str]) -> Clock | None:
 
 
 def _spoken(m: re.Match[str]) -> Clock | None:
-    hour, minutes = _number(m["hour"]), _MINUTES[m["min"].replace("-", " ")]
+    minutes = _MINUTES.get(m["min"].replace("-", " ")) or int(m["min"])
+    hour = _number(m["hour"])
     if m["dir"] == "to":
         hour, minutes = (hour - 1) or 12, 60 - minutes
     elif not m["dir"] and minutes != 30:
@@ -188,9 +219,16 @@ def _spoken(m: re.Match[str]) -> Clock | None:
     return Clock(m.start(), m.end(), hour, minutes, sure=bool(m["half"]), loose=False)
 
 
-def _word(m: re.Match[str]) -> Clock:
+def _word(m: re.Match[str], *, loose: bool = False) -> Clock:
     hour = _HOUR_OF[m["hour"]]
     minute = {"thirty": 30, "fifteen": 15}.get(m["min"] or "", 45 if m["min"] else 0)
-    if m["half"]:
-        hour = hour % 12 + (12 if m["half"] == "p" else 0)
-    return Clock(m.start(), m.end(), hour, minute, sure=bool(m["half"]), loose=False)
+    half = m.groupdict().get("half")
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return Clock(m.start(), m.end(), hour, minute, sure=bool(half), loose=loose)
+
+
+def _said_in_hours(m: re.Match[str]) -> Clock:
+    hour = _number(m["after"] or m["before"])
+    minute = {None: 0, "fifteen": 15, "15": 15}.get(m["min"], 30)
+    return Clock(m.start(), m.end(), hour, minute, sure=True, loose=False)

@@ -19,20 +19,7 @@ Tense = Literal["ahead", "behind", "nearest"]
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MISSPELT: Final = {"tus": "tue", "wen": "wed", "thr": "thu"}
-_MONTHS: Final = [
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
-]
+_MONTHS: Final = re.findall(r"\w+", "jan feb mar apr may jun jul aug sep oct nov dec")
 _MONTH: Final = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?"
@@ -78,7 +65,8 @@ _NUMERIC = re.compile(
 _ISO = re.compile(r"20\d\d(?<!\d20\d\d)-[01]\d-[0-3]\d\b(?:[t ](?P<h>[0-2]\d):(?P<m>[0-5]\d))?")
 _NTH = re.compile(
     r"\d(?<![\w£./:-]\d)\d?(?:st|nd|rd|th)\b"
-    r"(?! (?:session|time|week|appointment|birthday|year|century|meeting|month|floor|email|one\b)"
+    r"(?! (?:session|time|week|app(?:t|ointment)?\b|mtg|intro|visit|go\b|birthday"
+    r"|year|century|meeting|month|floor|email|one\b)"
     r"|(?: of|/)(?: six| eight| ten| twelve|\d| \d))"
 )
 _THE_NUMBER = re.compile(r"\bthe ([12]\d|3[01])\b(?=[,.) ]*(?:$|\n|at\b|when\b|and\b|is\b|off\b))")
@@ -141,6 +129,7 @@ _TOO_LATE = re.compile(
     r"|not confirmed"
     r"|no-?show|gone past|has passed|went by|came and went|dropped off)\b"
 )
+_TODAY = re.compile(r"\b(?:today|tonight|this (?:morning|afternoon|evening))\b")
 _RECENT: Final = timedelta(days=14)
 _MOST: Final = 100  # days in one message; beyond it is a calendar, not a request
 _NEAR: Final = 14  # characters between a day and its clock time
@@ -158,6 +147,7 @@ class Day:
     part: str = ""  # "morning", "evening", …
     recurring: bool = False
     clock: tuple[int, int] | None = None
+    open: Literal["", "weekday", "of_month"] = ""  # named without week, or without month
 
 
 def days(lowered: str, text: str, bounds: list[int], sent: datetime) -> list[Day]:
@@ -249,6 +239,7 @@ def _resolve(
     else:
         day = _spelled(m["n"]) if kind == "spelled" else int(re.search(r"\d+", m[0])[0])  # type: ignore[index]
         found = _day_of_month(today, day, tense)
+        return Day(m.start(), m.end(), found, open="of_month") if found else None
     return Day(m.start(), m.end(), found) if found else None
 
 
@@ -308,7 +299,11 @@ def _weekday(m: re.Match[str], lowered: str, text: str, today: date, tense: Tens
         return Day(first, after.end(), dated, part)
     if (m["plural"] and name.endswith("day")) or pre in {"every", "each", "most", "alternate"}:
         return Day(first, m.end(), _named_day(today, number, "", "", "ahead"), part, recurring=True)
-    return Day(first, m.end(), _named_day(today, number, pre, m["post"] or "", tense), part)
+    if pre or m["post"]:
+        return Day(first, m.end(), _named_day(today, number, pre, m["post"] or "", tense), part)
+    if number == today.weekday() and tense != "behind" and _TODAY.search(lowered):
+        return Day(first, m.end(), today, part)  # "Friday's client: off, please. He is due tonight"
+    return Day(first, m.end(), _named_day(today, number, "", "", tense), part, open="weekday")
 
 
 def _is_day_name(m: re.Match[str], lowered: str, text: str, pre: str) -> bool:
@@ -369,6 +364,8 @@ def _relative(m: re.Match[str], sent: datetime, seen: list[Day]) -> Day | None:
     part = m["part"] or next(
         (p for p in ("morning", "afternoon", "evening", "night", "nite") if p in words), ""
     ).replace("nite", "night")
+    if words.endswith("fortnight"):
+        part = m["part"] or ""
     return Day(m.start(), m.end(), sent.date() + timedelta(_shift(words)), part)
 
 

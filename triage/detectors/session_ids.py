@@ -16,7 +16,7 @@ from triage.detectors.mention import Mention
 from triage.language import Reading
 from triage.records import Part
 
-_DIGITS: Final = r"\d(?:[ \n-]?\d){5}(?![\d]|[ -]\d{2,}|[.,]\d|[:/]\d)"
+_DIGITS: Final = r"\d(?:(?:[ -]| {0,3}\n{1,2})?\d){5}(?![\d]|[ -]\d{2,}|[.,]\d|[:/]\d)"
 _SPELLED: Final = "zero|oh|nought|one|two|three|four|five|six|seven|eight|nine"
 _VALUE_OF: Final = dict(zip(_SPELLED.split("|"), "000123456789", strict=True))
 
@@ -54,10 +54,10 @@ _OTHER_NUMBER = re.compile(
     r"|our|my|us)?){0,3}[\s\W]{0,3}$",
     re.IGNORECASE,
 )
-#: What must stand near a bare "204 518": three and three digits may be many things.
-_SESSION_WORD = re.compile(
-    r"\b(?:sessions?|bookings?|booked|appointments?|appt|ids?|ref(?:erence)?|ht|number'?s?"
-    r"|screen)\b",
+#: "116 123" is that of the Samaritans, "100 000 people" a count.
+_HELPLINES: Final = frozenset(("116 123", "116 111", "116-123"))
+_COUNTED = re.compile(
+    r" (?:people|users|members|words|steps|miles|pounds|euros?|views|visits|times|of\b)",
     re.IGNORECASE,
 )
 
@@ -68,25 +68,28 @@ _CORRECTION = re.compile(
     r"|typo|ignore (?:that|the first)|hang on|or rather|should (?:read|be|say|have been)"
     r"|the right one"
     r"|the correct|sorry,? (?:no|that'?s|it'?s|it is|its|i)|no,? sorry|no,? it'?s"
-    r"|apologies,? (?:it'?s|that'?s|i)"
-    r"|hold on|wrong (?:one|number|id|ref)|oops|whoops)\b",
+    r"|apologies,? (?:it'?s|that'?s|i)|hold on|wrong (?:one|number|id|ref)"
+    r"|mistake in (?:the )?(?:number|id)|oops|whoops)\b",
     re.IGNORECASE,
 )
 #: "I typed …; the right one is …": this number, though before, is the wrong one.
 _MISTYPED = re.compile(
-    r"(?:\bnot|\binstead of|\brather than|\btyped|\bwrote|\bgave you|\bgiven you|\bquoted|\bput"
+    r"(?:\bnot|\binstead of|\brather than|\btyped|\bwrote|\bgave"
+    r"|\bgave you|\bneither|\bnor|\bgiven you|\bquoted|\bput"
     r"|\bmistakenly|\bin error)[\s\W]{0,3}(?:was |is )?$",
     re.IGNORECASE,
 )
+_NOT_THIS = re.compile(r"\bn(?:ot|either|or)\W{0,3}$", re.IGNORECASE)
 _RIGHT_ONE = re.compile(
-    r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo)\b", re.IGNORECASE
+    r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo|but"
+    r"|it'?s|it is)\b",
+    re.IGNORECASE,
 )
 
 #: Said after an id: this session is not the matter.
 _UNAFFECTED_AFTER = re.compile(
     r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b"
-    r"|\bstays? (?:put|as|in|on)\b"
-    r"|\bstaying\b|\bcarr(?:y|ies|ying) on\b"
+    r"|\bstays? (?:put|as|in|on)\b|\bstaying\b|\bcarr(?:y|ies|ying) on\b"
     r"|\b(?:that'?s|is|was|it'?s|for|belongs to) (?:some(?:one|body) else|(?:an)?other client)"
     r"|\bdifferent (?:client|session)"
     r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b"
@@ -95,13 +98,24 @@ _UNAFFECTED_AFTER = re.compile(
     r"|\bthat one'?s fine\b"
     r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b"
     r"|\bgoing ahead\b"
+    r"|\b(?:is )?to stay\b|\bstays\b|\bis not to be\b|\bi'?m (?:keeping|seeing)\b"
+    r"|^[^.;\n]{0,40}?: (?:leave|keep|fine|ok)\b|\bno action\b|\byou'?ve already got\b"
+    r"|\bremains\b|\bstands\b|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
+    r"|^[ )]{0,2}[–-] ?keep\b|\bshould be left\b|\bnot cancelled\b"
+    r"|\b(?:he|she|it|they)'?s (?:ok|okay|fine)\b|\bi confirmed\b"
     r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
+    re.IGNORECASE,
+)
+#: Said of it in a sentence of its own.
+_STAYS = re.compile(
+    r"\b(?:that|this)(?: one|'s)? (?:stays|remains|stands|is (?:staying|fine)"
+    r"|i(?:'m| am) keeping)\b",
     re.IGNORECASE,
 )
 #: Said before it.
 _UNAFFECTED_BEFORE = re.compile(
-    r"(?:\bleave|\bkeep|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than"
-    r"|\bunlike"
+    r"(?:\bleave|\bkeep|\bi confirm|\bi'?m keeping"
+    r"|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than|\bunlike"
     r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with"
     r"|\bmix [\w ]{0,12}with"
     r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y"
@@ -167,9 +181,7 @@ def session_ids(reading: Reading) -> tuple[Mention, ...]:
 
 
 def _is_automatic_reply(reading: Reading) -> bool:
-    """Whether a machine echoes our own subject; a bounce or a calendar answer does name a
-    session.
-    """
+    """Whether a machine echoes our own subject; a bounce or a calendar answer names a session."""
     subject = reading.folded["subject"].text
     if _AUTOMATIC.match(subject):
         return True
@@ -187,7 +199,8 @@ def _in_part(reading: Reading, part: Part) -> Iterator[_Found]:
             if rule == "bare" and not _is_session_number(text, m):
                 continue
             taken.append(m.span())
-            candidates.append(_Found(part, *m.span(), "HT-" + re.sub(r"\D", "", m[1]), rule))
+            first = m.end() - len(m[0].lstrip())  # a number that opens a line is of that line
+            candidates.append(_Found(part, first, m.end(), "HT-" + re.sub(r"\D", "", m[1]), rule))
     if _SPOKEN_HINT.search(text):
         for m in _SPOKEN.finditer(text):
             value = "".join(_VALUE_OF[w] for w in re.findall(r"[a-z]+", m[0].lower()))
@@ -201,10 +214,7 @@ def _is_session_number(text: str, m: re.Match[str]) -> bool:
         return False
     if _OTHER_NUMBER.search(before.rsplit("\n", 1)[-1]):
         return False
-    if not m[1].isdigit():
-        near = text[max(0, m.start() - 60) : m.end() + 30]
-        return bool(_SESSION_WORD.search(near)) and m[1] != "116 123"
-    return True
+    return m[1].isdigit() or (m[1] not in _HELPLINES and _COUNTED.match(text, m.end()) is None)
 
 
 def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Mention:
@@ -218,7 +228,9 @@ def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Menti
         found.part == "subject" and _is_disowned_subject(reading, found, everything)
     ):
         flags.add("corrected")
-    elif unaffected := _UNAFFECTED_AFTER.search(after) or _UNAFFECTED_BEFORE.search(before):
+    elif unaffected := (
+        _UNAFFECTED_AFTER.search(after) or _UNAFFECTED_BEFORE.search(before) or _STAYS.search(after)
+    ):
         flags.add("other_session")
         if _SOMEBODY_ELSES.search(unaffected[0]):
             flags.add("surely_other")
@@ -234,9 +246,7 @@ def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Menti
 
 
 def _is_disowned_subject(reading: Reading, found: _Found, everything: list[_Found]) -> bool:
-    """Whether the new text turns from the subject's id: in words, or by naming others in a
-    reply.
-    """
+    """Whether the new text turns from the subject's id: in words, or by others in a reply."""
     in_text = {f.value for f in everything if f.part == "new_text"}
     if found.value in in_text or not in_text:
         return False
@@ -253,7 +263,7 @@ def _is_corrected(before: str, after: str, following: list[_Found], found: _Foun
             return True
     if not _MISTYPED.search(before):
         return False
-    return bool(_RIGHT_ONE.search(before + after[:80])) or "not" in before[-6:].lower()
+    return bool(_RIGHT_ONE.search(before + after[:80]) or _NOT_THIS.search(before))
 
 
 def _settle(mentions: list[Mention]) -> tuple[Mention, ...]:
@@ -284,7 +294,18 @@ _POINTS_BELOW = re.compile(
     r"|those|these)(?: (?:i|we|you) \w+)?(?: (?:of (?:the )?(?:ones )?|that'?s |is |just |quoted "
     r"|mentioned |forwarded ))?"
     r"[\s(]{1,2}below|(?:cancel|scrap|ignore|disregard|withdraw|see) (?:the )?below"
+    r"|(?:yes|okay|ok|agreed|correct|as per|re|regarding) (?:to )?(?:all of |the lot |all )?"
+    r"(?:the )?below"
     r"|questions? below|(?:number|ref(?:erence)?|id)\b[^.\n]{0,40} below)\b",
+    re.IGNORECASE,
+)
+#: What answers questions about a session is about that session.
+_ANSWERS = re.compile(
+    r"\banswer(?:s|ing)? (?:to )?(?:your|both|all)\b"
+    r"|\banswers (?:inline|beneath|below|between)\b"
+    r"|\byour (?:two|three|four|both|other|first|second|last|[2-9])"
+    r" (?:questions?|points?|queries)\b"
+    r"|\b(?:yes|no) to (?:the|your) (?:first|second|third|both)\b|\brespond to your\b",
     re.IGNORECASE,
 )
 _NOT_BELOW = re.compile(
@@ -298,17 +319,9 @@ _PLURAL_BELOW = re.compile(
 )
 #: "1 yes", "The second: …", "Second one's off": an answer, item by item, to a numbered list.
 _ORDINALS: Final = {
-    "first": 1,
-    "second": 2,
-    "third": 3,
-    "fourth": 4,
-    "1st": 1,
-    "2nd": 2,
-    "3rd": 3,
-    "1": 1,
-    "2": 2,
-    "3": 3,
-    "4": 4,
+    word: number
+    for number, words in enumerate(("first|1st|1", "second|2nd|2", "third|3rd|3", "fourth|4"), 1)
+    for word in words.split("|")
 }
 _ITEM_ANSWER = re.compile(
     r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)(first|second|third"
@@ -350,6 +363,9 @@ def _pointed_at(reading: Reading) -> Iterator[Mention]:
         wanted = ids if _PLURAL_BELOW.search(text) else ids[:1]
         for value in wanted:
             yield _quoted(reading, found, value, below.start())
+        return
+    if len(ids) == 1 and (answer := _ANSWERS.search(text)):
+        yield _quoted(reading, found, ids[0], answer.start())
         return
     listed = ["HT-" + m[2].replace(" ", "") for m in _LIST_LINE.finditer(quoted)]
     order = list(dict.fromkeys(listed)) if len(set(listed)) > 1 else ids

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from math import exp
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -112,6 +112,50 @@ def choose(mentions: Sequence[Mention]) -> Mention | None:
 
 
 _ENOUGH: Final = 0.1
+_ELSEWHERE: Final = frozenset(("contact", "deadline", "recurring"))
+#: Kinds that speak of a session that is still to come.
+_COMING: Final = frozenset(("cancellation", "withdrawal", "enquiry", "update"))
+
+
+def settled_for(mention: Mention, kind: str, sent: datetime) -> Mention | None:
+    """*mention* as a request of this *kind* means it, or None where it cannot mean the session.
+
+    A reason is noted when a session can no longer be cancelled: a day named without more
+    ("Saturday", "the 20th") is the last such day, unless it is tomorrow. Nobody cancels a session
+    that is over, or asks how to: there it is the next.
+    """
+    if mention.label != "session_time":
+        return mention
+    day = date.fromisoformat(mention.value[:10])
+    ahead = (day - sent.astimezone(LONDON).date()).days
+    if kind == "note_reason":
+        mention = _moved(mention, day, back=True) if ahead > 1 else mention
+        return replace(mention, confidence=_likelier(mention.confidence)) if ahead <= 0 else mention
+    if kind == "other" and ahead == 0 and not mention.flags & _ELSEWHERE:
+        return replace(mention, confidence=_likelier(mention.confidence))
+    if kind in _COMING and ahead < 0:
+        return _moved(mention, day, back=False) if "weekday" in mention.flags else None
+    return mention
+
+
+def _likelier(confidence: float) -> float:
+    """Without what was taken off because the day is no day ahead."""
+    return 1 / (1 + exp(_WEIGHTS["today"]) * (1 / confidence - 1))
+
+
+def _moved(mention: Mention, day: date, *, back: bool) -> Mention:
+    """The same weekday a week, or the same day of the month a month, before or after."""
+    if "weekday" in mention.flags:
+        day += timedelta(-7 if back else 7)
+    elif "of_month" in mention.flags and back:
+        last = day.replace(day=1) - timedelta(1)
+        day = last.replace(day=min(day.day, last.day))
+    return replace(mention, value=day.isoformat() + mention.value[10:])
+
+
+def unsettled(day: Day) -> set[str]:
+    """What a day's name leaves open, as flags: "weekday", which week; "of_month", which month."""
+    return {day.open} if day.open else set()
 
 
 def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) -> Iterator[Mention]:
@@ -125,27 +169,28 @@ def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) ->
     told = [
         c for c in clocks(lowered) if not any(d.first < c.last and c.first < d.last for d in named)
     ]
-    for joined in _join(lowered, bounds, named, told, before, sent):
+    for joined in join(lowered, bounds, named, told, before, sent):
         day = joined[2]
         if part == "subject" or day.clock is None:
             before.append(day)
         yield _mention(reading, part, lowered, sent, joined, late=late)
 
 
-_Joined = tuple[int, int, Day, tuple[int, int] | None]
+Joined = tuple[int, int, Day, tuple[int, int] | None]
 
 
-def _join(
+def join(
     text: str,
     bounds: list[int],
     named: list[Day],
     told: list[Clock],
     before: list[Day],
     sent: datetime,
-) -> Iterator[_Joined]:
+) -> Iterator[Joined]:
+    """Days with their clock times, in order: where each begins and ends, day and clock time."""
     partners = _partners(text, bounds, named, told)
     used = {id(c) for c in partners.values()}
-    joined: list[_Joined] = []
+    joined: list[Joined] = []
     for n, day in enumerate(named):
         clock = partners.get(n) or clock_after(text, day.last)
         if clock is not None:
@@ -183,9 +228,11 @@ def _partners(
 _FAR: Final = 40
 _CLOSE: Final = 14
 _LINK_BACK = re.compile(
-    r"[\s,(]*(?:(?:o'?clock|slot|in the \w+|at night|session|appointment|on|of|this"
+    r"[\s,(]*(?:(?:o'?clock|slot|in the \w+|at night|session|appointment|on|of|for|this"
     r"|,)\s?)*(?:the )?"
 )
+#: A form: "Date: 19/03/26", and on the next line "Time: 12.15".
+_TIME_BELOW = re.compile(r"[ .,;]*\n[^\n:]{0,20}time ?: *")
 _SAME_TIME = re.compile(r"[\s,(]*(?:at (?:the )?)?same (?:time|hour)")
 
 
@@ -196,7 +243,9 @@ def _gap(text: str, bounds: list[int], day: Day, clock: Clock, named: list[Day])
     if not 0 <= high - low < _FAR:
         return None
     between = text[low:high]
-    if "\n" in between or any(low < d.first < high for d in named):
+    if ("\n" in between and not _TIME_BELOW.fullmatch(between)) or any(
+        low < d.first < high for d in named
+    ):
         return None
     if not ahead and not _LINK_BACK.fullmatch(between):
         return None
@@ -209,7 +258,7 @@ def _breaks(bounds: list[int], low: int, high: int) -> bool:
     return bisect_right(bounds, high) != bisect_right(bounds, low)
 
 
-def _with_clock(text: str, day: Day, clock: Clock) -> _Joined:
+def _with_clock(text: str, day: Day, clock: Clock) -> Joined:
     first, last = min(day.first, clock.first), max(day.last, clock.last)
     return first, last, day, settled(clock, day.part or part_after(text, clock.last))
 
@@ -218,10 +267,10 @@ def _alone(
     text: str,
     bounds: list[int],
     clock: Clock,
-    joined: list[_Joined],
+    joined: list[Joined],
     before: list[Day],
     sent: datetime,
-) -> Iterator[_Joined]:
+) -> Iterator[Joined]:
     """A clock time with no day beside it: of the last day named, else of today ("my 9am")."""
     if any(j[3] and j[3][0] % 12 == clock.hour % 12 and j[3][1] == clock.minute for j in joined):
         return  # "the 8am" again
@@ -234,7 +283,7 @@ def _alone(
     is_handle = _MY_HANDLE.search(text[max(0, clock.first - 12) : clock.first]) is not None
     near_id = _ID_NEAR.search(text[max(0, clock.first - 20) : clock.last + 20]) is not None
     if open_days and not (is_handle and not before):
-        day = Day(clock.first, clock.last, open_days[-1].day, part)
+        day = Day(clock.first, clock.last, open_days[-1].day, part, open=open_days[-1].open)
     elif is_handle or part or near_id:
         day = Day(clock.first, clock.last, sent.date(), part)
     else:
@@ -243,7 +292,7 @@ def _alone(
 
 
 def _mention(
-    reading: Reading, part: Part, text: str, sent: datetime, joined: _Joined, *, late: bool
+    reading: Reading, part: Part, text: str, sent: datetime, joined: Joined, *, late: bool
 ) -> Mention:
     first, last, day, clock = joined
     at = reading.sentence_at(part, first)
@@ -260,7 +309,7 @@ def _mention(
 
 
 def _flags(day: Day, clock: tuple[int, int] | None, before: str, after: str) -> set[str]:
-    flags = set()
+    flags = unsettled(day)
     if day.recurring or _RECURRING.search(before):
         flags.add("recurring")
     about = max((m.start() for p in (_SESSION, _ID_NEAR) for m in p.finditer(before)), default=-1)
