@@ -92,7 +92,7 @@ def tune(
             raise typer.BadParameter(f"fine-tuning needs {missing.name}: {remedy}") from None
         corpus, _ = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
         recipe = Recipe()
-        with progress((PARTS + 1) * (recipe.epochs + 1)) as tell:
+        with progress(PARTS + 1) as tell:
             tune(corpus, views_of(corpus.examples), out, seed=seed, recipe=recipe, tell=tell)
     typer.echo(f"fine-tuned into {out}; next: fit-triage models train --tuned {out}")
 

@@ -255,10 +255,15 @@ def loss_of(
     return found
 
 
+def use_one_core() -> None:
+    """Let this process take no more than one core from here on."""
+    torch.set_num_threads(1)
+
+
 def fine_tune(
     lesson: Lesson, *, recipe: Recipe, seed: int, tell: Callable[[str], None] = lambda _: None
 ) -> Network:
-    """A network fine-tuned on *lesson*; *tell* hears of each epoch, a few minutes on two cores."""
+    """A network fine-tuned on *lesson*; *tell* hears of each epoch, some minutes on a core."""
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)  # else moments of Adam near zero slow the processor ten times
     lottery = random.Random(seed)  # noqa: S311 - shuffling, no secret
