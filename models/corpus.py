@@ -55,6 +55,11 @@ class Example:
     quotes: tuple[Quotes, ...]
     doubted: bool  # a second reader questioned one of the labels
 
+    @property
+    def is_supplement(self) -> bool:
+        """Whether it was written for a gap (s1, s2, …): learned from, no figure is told of it."""
+        return _is_supplement(self.file)
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -82,11 +87,15 @@ class Corpus:
     @property
     def tested(self) -> tuple[str, ...]:
         """The files that figures are told of: all but the supplements, which are ours."""
-        return tuple(file for file in self.files if not file.startswith("s")) or self.files
+        return tuple(file for file in self.files if not _is_supplement(file)) or self.files
+
+
+def _is_supplement(file: str) -> bool:
+    return file.startswith("s")
 
 
 def _natural(file: str) -> tuple[bool, int, str]:
-    return file.startswith("s"), len(file), file
+    return _is_supplement(file), len(file), file
 
 
 def load_corpus(folder: Path = CORPUS_FOLDER) -> Corpus:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -258,71 +258,89 @@ class Decision:
 
 
 def fit_decision(
-    labels: tuple[str, ...], features: Floats, wanted: Ints, blocks: Ints, *, seed: int
-) -> tuple[Decision, Floats]:
-    """A softmax over *labels*, and the log probabilities that it would give rows it had not seen.
-
-    *wanted* holds the labels' numbers, -1 for a row of which nothing is known, *blocks* each row's
-    block of files. How strongly the softmax is regularised, and how far its logits are stretched so
-    that its probabilities are neither bold nor timid, is found by leaving out one block after the
-    other.
-    """
-    known = wanted >= 0
-    trials = {
-        strength: _left_out(labels, features, wanted, blocks, strength, seed)
-        for strength in _STRENGTHS
-    }
-    strength = min(trials, key=lambda s: _log_loss(trials[s][known], wanted[known]))
-    stretched = {t: _log_softmax(t * trials[strength]) for t in _STRETCHES}
-    stretch = min(_STRETCHES, key=lambda t: _log_loss(stretched[t][known], wanted[known]))
-    fitted = fit_softmax(labels, features[known], wanted[known], strength, seed=seed)
-    decision = Decision(labels, stretch * fitted.weights, stretch * fitted.bias)
-    return decision, stretched[stretch]
-
-
-def _left_out(
     labels: tuple[str, ...],
     features: Floats,
     wanted: Ints,
     blocks: Ints,
-    strength: float,
+    *,
     seed: int,
+    weights: Floats | None = None,
+) -> tuple[Decision, Floats]:
+    """A softmax over *labels*, and the log probabilities that it would give rows it had not seen.
+
+    *wanted* holds the labels' numbers, -1 for a row of which nothing is known, *blocks* each row's
+    block of files, *weights* how much each row counts. How strongly the softmax is regularised, and
+    how far its logits are stretched so that its probabilities are neither bold nor timid, is found
+    by leaving out one block after the other.
+    """
+    weights = np.ones(len(wanted), np.float32) if weights is None else weights
+    known = wanted >= 0
+    rows = _Rows(features, wanted, weights)
+    trials = {strength: _left_out(labels, rows, blocks, strength, seed) for strength in _STRENGTHS}
+    strength = min(trials, key=lambda s: rows.log_loss(trials[s]))
+    stretched = {t: _log_softmax(t * trials[strength]) for t in _STRETCHES}
+    stretch = min(_STRETCHES, key=lambda t: rows.log_loss(stretched[t]))
+    fitted = fit_softmax(
+        labels, features[known], wanted[known], strength, seed=seed, weights=weights[known]
+    )
+    decision = Decision(labels, stretch * fitted.weights, stretch * fitted.bias)
+    return decision, stretched[stretch]
+
+
+class _Rows(NamedTuple):
+    """What a decision is learned from."""
+
+    features: Floats
+    wanted: Ints  # -1 where nothing is known
+    weights: Floats
+
+    def log_loss(self, log_probabilities: Floats) -> float:
+        known = self.wanted >= 0
+        found = log_probabilities[known, self.wanted[known]]
+        return -float(np.average(found, weights=self.weights[known]))
+
+
+def _left_out(
+    labels: tuple[str, ...], rows: _Rows, blocks: Ints, strength: float, seed: int
 ) -> Floats:
-    found = np.zeros((len(features), len(labels)), dtype=np.float32)
+    found = np.zeros((len(blocks), len(labels)), dtype=np.float32)
     for block in np.unique(blocks):
         out = blocks == block
-        seen = ~out & (wanted >= 0)
-        decision = fit_softmax(labels, features[seen], wanted[seen], strength, seed=seed)
-        found[out] = decision.log_probabilities(features[out])
+        seen = ~out & (rows.wanted >= 0)
+        features, wanted, weights = (values[seen] for values in rows)
+        decision = fit_softmax(labels, features, wanted, strength, seed=seed, weights=weights)
+        found[out] = decision.log_probabilities(rows.features[out])
     return found
 
 
-def _log_loss(log_probabilities: Floats, wanted: Ints) -> float:
-    return -float(log_probabilities[np.arange(len(wanted)), wanted].mean())
-
-
 def fit_softmax(
-    labels: tuple[str, ...], features: Floats, wanted: Ints, strength: float, *, seed: int
+    labels: tuple[str, ...],
+    features: Floats,
+    wanted: Ints,
+    strength: float,
+    *,
+    seed: int,
+    weights: Floats | None = None,
 ) -> Decision:
     """A softmax of the given regularisation; labels never seen are never chosen."""
     from sklearn.linear_model import LogisticRegression  # training only
 
-    weights = np.zeros((features.shape[1], len(labels)), dtype=np.float32)
+    fitted = np.zeros((features.shape[1], len(labels)), dtype=np.float32)
     bias = np.full(len(labels), -20.0, dtype=np.float32)
     seen = np.unique(wanted)
     if len(seen) == 1:  # nothing to tell apart
         bias[seen] = 0.0
-        return Decision(labels, weights, bias)
+        return Decision(labels, fitted, bias)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, random_state=seed)
-    model.fit(((features - mean) / scale).astype(np.float64), wanted)
+    model.fit(((features - mean) / scale).astype(np.float64), wanted, sample_weight=weights)
     coefficients, intercept = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one column for two classes
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
-    weights[:, model.classes_] = (coefficients / scale).T
+    fitted[:, model.classes_] = (coefficients / scale).T
     bias[model.classes_] = intercept - (coefficients * mean / scale).sum(axis=1)
-    return Decision(labels, weights, bias)
+    return Decision(labels, fitted, bias)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,10 @@ COSTS: Final[Mapping[str, Cost]] = {
     ),
     "urgent": Cost(
         "danger unseen",
-        10,
+        20,
         "hours in which somebody's life may be at stake: it is read with the rest of its queue"
-        " instead of first. A lower threshold was measured to find none of those missed",
+        " instead of first. From 1 in 10 on, 18 of 146 went unseen in supplements left out; from"
+        " 1 in 20 on, 8, for 51 of 6,087 more looked at in vain",
     ),
 }
 

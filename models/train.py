@@ -36,10 +36,14 @@ _FLAG_LABELS: Final = {
 }
 #: One model per field decides its codes, over thousands of rows: it needs little holding back.
 _CODE_STRENGTH: Final = 1.0
+#: A message of a supplement counts so much in a decision. Supplements are full of what is hard, and
+#: of clients' own mail; how likely a label is must be learned from what mail is like.
+_SUPPLEMENT: Final = 0.5
 #: A client counts as told from this probability on; see ``models.answers.choose_told``. One wrongly
-#: taken as told weighs as much as ten asked about in vain: over left-out files, each false clear
-#: that 0.9 saves over 0.85 costs seven needless questions, and beyond 0.9 each costs twenty.
-_CLEAR: Final = 0.9
+#: taken as told weighs as much as ten asked about in vain, and one in a hundred is the most that is
+#: wanted: on left-out files it is one in 400 from here on, on the harder supplements two in 100
+#: (the table is in docs/understanding.md).
+_CLEAR: Final = 0.92
 #: A cancellation, referral or note has a reason; the likeliest is given from this probability on.
 _ANY_REASON: Final = 0.2
 
@@ -190,6 +194,7 @@ class _Class:
     requests: tuple[Request | None, ...]  # None where a group stands for no labelled request
     counts: Floats  # requests x COUNTS
     blocks: Ints
+    weights: Floats  # how much each counts
     seed: int
 
     @classmethod
@@ -205,7 +210,8 @@ class _Class:
             ]
         )
         flat = tuple(r for block in requests for r in block)
-        return cls(_joined(parts), flat, counts, blocks, seed)
+        weights = np.concatenate([_weights_of(lesson) for lesson, _ in unseen])
+        return cls(_joined(parts), flat, counts, blocks, weights, seed)
 
     def asked(self) -> list[int]:
         """The rows whose fields are labelled."""
@@ -218,14 +224,13 @@ class _Class:
         all_rows = [i for i, r in enumerate(self.requests) if r is not None]
         rows = all_rows if everyone else self.asked()
         wanted = _numbers([self.requests[i] for i in rows], name, labels)
-        blocks = self.blocks[rows]
-        return d.fit_decision(labels, features[rows], wanted, blocks, seed=self.seed)[0]
+        return self._fit(labels, features[rows], wanted, rows)[0]
 
     def learn_kind(self) -> tuple[d.Decision, Floats]:
         """The decision about ``kind``, and its log probabilities of each row left out."""
         wanted = self._kinds()
         features = d.kind_features(self.evidence)
-        return d.fit_decision(KINDS, features, wanted, self.blocks, seed=self.seed)
+        return self._fit(KINDS, features, wanted)
 
     def learn_count(self) -> tuple[dict[str, d.Decision], dict[str, Floats]]:
         """The decisions about COUNTS and what they say of rows left out; none by rules alone."""
@@ -234,9 +239,7 @@ class _Class:
         features = d.count_features(self.evidence)
         wanted = self.counts.astype(np.int64)
         found = {
-            name: d.fit_decision(
-                YES_OR_NO, features, wanted[:, column], self.blocks, seed=self.seed
-            )
+            name: self._fit(YES_OR_NO, features, wanted[:, column])
             for column, name in enumerate(COUNTS)
         }
         return {name: pair[0] for name, pair in found.items()}, {
@@ -247,7 +250,18 @@ class _Class:
         """The decision whether *kind* is right, from what was said of rows left out."""
         right = (kind.argmax(axis=1) == self._kinds()).astype(np.int64)
         features = d.sure_features(kind, count, self.evidence)
-        return d.fit_decision(YES_OR_NO, features, right, self.blocks, seed=self.seed)[0]
+        return self._fit(YES_OR_NO, features, right)[0]
+
+    def _fit(
+        self,
+        labels: tuple[str, ...],
+        features: Floats,
+        wanted: Ints,
+        rows: Sequence[int] | slice = slice(None),
+    ) -> tuple[d.Decision, Floats]:
+        """The decision by *features*, which are those of *rows*."""
+        blocks, weights = self.blocks[rows], self.weights[rows]
+        return d.fit_decision(labels, features, wanted, blocks, seed=self.seed, weights=weights)
 
     def _kinds(self) -> Ints:
         """Numbers of the labelled kinds, -1 for a row that stands for no labelled request."""
@@ -268,6 +282,13 @@ def _requests_of(lesson: Lesson) -> list[Request | None]:
         paired = {id(group): request for group, request in pair_groups(view, example.requests)}
         found += [paired.get(id(group)) for group in view.groups]
     return found
+
+
+def _weights_of(lesson: Lesson) -> Floats:
+    """How much each request of *lesson* counts: those of a supplement less."""
+    of_message = [_SUPPLEMENT if e.is_supplement else 1.0 for e in lesson.examples]
+    counts = [len(view.groups) for view in lesson.views]
+    return np.repeat(np.asarray(of_message, dtype=np.float32), counts)
 
 
 def _joined(parts: Sequence[Evidence]) -> Evidence:
@@ -310,23 +331,27 @@ def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Deci
     codes = [mark.split(":")[1] for mark in MARKS if mark.startswith(f"{name}:")]
     features = d.code_features(class_.evidence, name, reliability)[asked]
     held = np.asarray([[c in getattr(class_.requests[i], name) for c in codes] for i in asked])
+    weights = class_.weights[asked]
     decision = d.fit_softmax(
         YES_OR_NO,
         features.reshape(-1, features.shape[-1]),
         held.reshape(-1).astype(np.int64),
         _CODE_STRENGTH,
         seed=class_.seed,
+        weights=np.repeat(weights, len(codes)),
     )
-    return decision, best_threshold(code_probabilities(decision, features), held)
+    return decision, best_threshold(code_probabilities(decision, features), held, weights)
 
 
-def best_threshold(likely: Floats, held: Bools) -> float:
-    """The probability from which on codes are given, for the best micro-F1."""
+def best_threshold(likely: Floats, held: Bools, weights: Floats) -> float:
+    """The probability from which on codes are given, for the best micro-F1 of weighted rows."""
     grid = np.arange(0.2, 0.71, 0.02)
+    each = weights[:, None]
     scores = []
     for threshold in grid:
         given = likely >= threshold
-        scores.append(2 * (given & held).sum() / max(given.sum() + held.sum(), 1))
+        right, both = (given & held) * each, given * each + held * each
+        scores.append(2 * right.sum() / max(both.sum(), 1e-6))
     return round(float(grid[int(np.argmax(scores))]), 2)
 
 

@@ -20,7 +20,10 @@ GROWN = "a thread that went from awaiting_client to ready"
 def worth_a_look(store: Store) -> Iterator[tuple[int, str]]:
     """Case numbers with what they show; what the mailbox has none of is left out."""
     rows = store.queue(include_closed=True)
-    threads = (row for row in rows if row.decision.state == "ready" and len(row.message_ids) > 1)
+    threads = sorted(
+        (row for row in rows if row.decision.state == "ready" and len(row.message_ids) > 1),
+        key=lambda row: row.decision.queue != "cancellation",
+    )
     grown = (row.case_id for row in threads if "awaiting_client" in _states(store, row.case_id))
     found = {
         "safeguarding, on top of everything": (r.case_id for r in rows if r.decision.safeguarding),

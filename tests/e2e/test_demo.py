@@ -190,7 +190,7 @@ def test_a_quick_reading_leaves_the_transformer_out(tmp_path: Path) -> None:
     mail.write_bytes(
         b"From: ada@therapist.example\r\nTo: support@platform.example\r\nSubject: HT-123456\r\n"
         b"Message-ID: <1@therapist.example>\r\nDate: Mon, 02 Mar 2026 09:00:00 +0000\r\n\r\n"
-        b"Please cancel HT-123456, the client wants EMDR. I have talked it over with her.\r\n"
+        b"Please cancel HT-123456, we are no fit. I have talked it over with the client.\r\n"
     )
 
     full, quick = (

@@ -91,6 +91,18 @@ def test_rows_of_which_nothing_is_known_are_asked_about_and_not_learned_from():
     assert decision.log_probabilities(features[:3]).argmax(axis=1).tolist() == [1, 0, 0]
 
 
+def test_rows_that_count_less_pull_less():
+    features = np.ones((80, 1), np.float32)  # all alike, and their labels differ
+    wanted = np.repeat([0, 1], 40)
+    blocks = np.tile(np.arange(4), 20)
+    light = np.where(wanted == 1, 0.25, 1.0).astype(np.float32)
+
+    decision, _ = fit_decision(("no", "yes"), features, wanted, blocks, seed=0, weights=light)
+
+    likely = np.exp(decision.log_probabilities(features[:1]))[0, 1]
+    assert likely == pytest.approx(0.2, abs=0.03)
+
+
 def test_an_answer_that_is_always_the_same_is_learned_as_such():
     features = np.asarray([[0.0], [1.0], [2.0]], np.float32)
 
