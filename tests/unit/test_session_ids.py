@@ -85,11 +85,28 @@ def test_another_session_that_stays_as_it_is_is_not_the_matter():
         "Daisy (HT-204518) to go. Daisy's mum (HT-204600) to stay.",
         "HT-204518 is to be cancelled. By the way, HT-204600 the day before remains.",
         "First came HT-204600. I'm glad to see her. That one stays. Cancel HT-204518.",
-        "I confirm 204600, it is 204518 that I cannot take.",
+        "I'm keeping 204600, it is 204518 that I cannot take.",
     ],
 )
 def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
     assert values(text, "session_ids") == ["HT-204518"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please cancel HT-204518, she's fine with it, and HT-204600 too.",
+        "I confirm HT-204518 is to be cancelled, and so is HT-204600.",
+        "HT-204518 is still not cancelled! Nor is the other, HT-204600. Cancel both.",
+        "Cancel HT-204518, she wants to stay with her GP. HT-204600 as well.",
+        "HT-204518: I'm seeing her on Friday, cancel it please. HT-204600 also.",
+        "I wrote of HT-204518 already, but please cancel HT-204600 as well.",
+        "In my form I put HT-204518, but HT-204600 has to go as well.",
+        "Cancel HT-204518 and HT-204600. This stays between us.",
+    ],
+)
+def test_no_session_is_lost_to_words_that_say_nothing_of_keeping_it(text):
+    assert values(text, "session_ids") == ["HT-204518", "HT-204600"]
 
 
 def test_a_last_session_to_be_left_in_is_still_the_one_spoken_of():

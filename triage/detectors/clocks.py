@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOURS: Final = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
-_LATE_HOURS: Final = (
-    "thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|twenty[- ]one"
-)
-_HOUR_OF: Final = {w: n for n, w in enumerate(f"{_HOURS}|{_LATE_HOURS}".split("|"), 1)} | {
-    "twenty-one": 21,
-    "twenty one": 21,
-}
+_LATE_HOURS: Final = "thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty"
+_HOUR_OF: Final = {w: n for n, w in enumerate(f"{_HOURS}|{_LATE_HOURS}".split("|"), 1)}
 _MINUTES: Final = {
     "five": 5,
     "ten": 10,

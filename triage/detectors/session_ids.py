@@ -81,8 +81,8 @@ _MISTYPED = re.compile(
 )
 _NOT_THIS = re.compile(r"\bn(?:ot|either|or)\W{0,3}$", re.IGNORECASE)
 _RIGHT_ONE = re.compile(
-    r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo|but"
-    r"|it'?s|it is)\b",
+    r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo)\b"
+    r"|\b(?:it'?s|it is)\W{0,3}$",
     re.IGNORECASE,
 )
 
@@ -98,23 +98,22 @@ _UNAFFECTED_AFTER = re.compile(
     r"|\bthat one'?s fine\b"
     r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b"
     r"|\bgoing ahead\b"
-    r"|\b(?:is )?to stay\b|\bstays\b|\bis not to be\b|\bi'?m (?:keeping|seeing)\b"
-    r"|^[^.;\n]{0,40}?: (?:leave|keep|fine|ok)\b|\bno action\b|\byou'?ve already got\b"
-    r"|\bremains\b|\bstands\b|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
-    r"|^[ )]{0,2}[–-] ?keep\b|\bshould be left\b|\bnot cancelled\b"
-    r"|\b(?:he|she|it|they)'?s (?:ok|okay|fine)\b|\bi confirmed\b"
+    r"|\b(?:to stay|stays|remains|stands)\b(?= ?(?:[.,;)\n]|$))|\bis not to be\b|\bi'?m keeping\b"
+    r"|^[^.;\n]{0,40}?: (?:leave|keep)\b|\bno action\b|\byou'?ve already got\b"
+    r"|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
+    r"|^[ )]{0,2}[–-] ?keep\b|\bshould be left\b"
     r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
     re.IGNORECASE,
 )
 #: Said of it in a sentence of its own.
 _STAYS = re.compile(
-    r"\b(?:that|this)(?: one|'s)? (?:stays|remains|stands|is (?:staying|fine)"
+    r"\b(?:that|this) one (?:stays|remains|stands|is (?:staying|fine)"
     r"|i(?:'m| am) keeping)\b",
     re.IGNORECASE,
 )
 #: Said before it.
 _UNAFFECTED_BEFORE = re.compile(
-    r"(?:\bleave|\bkeep|\bi confirm|\bi'?m keeping"
+    r"(?:\bleave|\bkeep|\bi'?m keeping"
     r"|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than|\bunlike"
     r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with"
     r"|\bmix [\w ]{0,12}with"
