@@ -12,7 +12,7 @@ from models import decisions as d
 from models.evidence import Evidence, gather
 from models.features import Floats, of_adviser_alone
 from models.heads import MARKS, SIGNALS, Scores
-from triage.grouping import time_of
+from triage.grouping import settled_mentions, time_of
 from triage.labels import CODE_SETS, NOTIFICATIONS, RISKS
 from triage.records import Finding, Request, Span
 
@@ -174,7 +174,7 @@ def _request(case: _Case, decisions: d.Decisions) -> Request:
     p = case.probabilities
     kind = decisions.kind.labels[int(p.kind[case.row].argmax())]
     fields: dict[str, Any] = {"kind": kind, "confidence": round(float(p.sure[case.row]), 4)}
-    findings = [_kind_finding(case, kind, fields["confidence"]), *_rule_findings(case)]
+    findings = [_kind_finding(case, kind, fields["confidence"]), *_rule_findings(case, kind)]
     risk, sure = choose_risk(p.flags["risk"][case.row])
     fields["risk"] = risk
     if risk != "none":
@@ -311,7 +311,8 @@ def _kind_finding(case: _Case, kind: str, sure: float) -> Finding:
     return Finding("kind", kind, span, case.model("kind"), sure)
 
 
-def _rule_findings(case: _Case) -> list[Finding]:
+def _rule_findings(case: _Case, kind: str) -> list[Finding]:
     """What the rules resolved: ids, client and time."""
     names = {"session_ids", "client_ref", "session_time"}
-    return [m.finding() for m in case.group.mentions if m.label in names and m.counts]
+    mentions = settled_mentions(case.group, kind, case.view.reading.email.sent_at)
+    return [m.finding() for m in mentions if m.label in names and m.counts]

@@ -83,14 +83,18 @@ def _time(ids: Sequence[str], inside: Sequence[Mention], own: Sequence[int]) -> 
     return None if time is None or len(set(ids)) > 1 else time.value
 
 
+def settled_mentions(group: Group, kind: str, sent: datetime) -> tuple[Mention, ...]:
+    """The mentions of *group* as a request of this *kind* means them; see ``settled_for``."""
+    settled = (settled_for(mention, kind, sent) for mention in group.mentions)
+    return tuple(mention for mention in settled if mention is not None)
+
+
 def time_of(group: Group, kind: str, sent: datetime) -> str | None:
     """When the session of *group* is, now that the request is known to be of this *kind*.
 
-    ``group.session_time`` was found before; ``settled_for`` says what the kind tells of a day.
+    ``group.session_time`` was found before.
     """
-    settled = (settled_for(mention, kind, sent) for mention in group.mentions)
-    inside = [mention for mention in settled if mention is not None]
-    return _time(group.session_ids, inside, group.own)
+    return _time(group.session_ids, settled_mentions(group, kind, sent), group.own)
 
 
 def _client(mentions: Iterable[Mention]) -> str | None:

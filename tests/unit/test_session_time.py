@@ -4,7 +4,7 @@ import pytest
 from reading_mail import groups, noticed, read, values
 
 from triage.detectors.session_time import choose, session_times
-from triage.grouping import time_of
+from triage.grouping import settled_mentions, time_of
 
 
 def chosen(text, **parts):
@@ -68,9 +68,11 @@ def test_a_time_is_resolved_against_the_day_of_sending(said, meant):
     ],
 )
 def test_what_is_asked_tells_whether_the_day_is_to_come_or_gone(text, kind, meant):
-    reading = read(text)
+    sent = read(text).email.sent_at
 
-    assert time_of(groups(text)[0], kind, reading.email.sent_at) == meant
+    assert time_of(groups(text)[0], kind, sent) == meant
+    told = [m.value for m in settled_mentions(groups(text)[0], kind, sent)]
+    assert meant is None or meant in told
 
 
 def test_a_time_beside_the_session_id_in_quoted_text_counts_where_the_answer_names_none():
