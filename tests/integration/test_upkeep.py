@@ -228,8 +228,12 @@ def test_the_page_for_programs_says_what_the_command_says(
     )  # type: ignore[arg-type]
     shown = Keeper(store).client.get("/health.json").json()
 
+    said = json.loads(typed.stdout)
     assert typed.exit_code == 1  # something needs a person
-    assert shown == json.loads(typed.stdout)
+    # PostgreSQL's own upkeep writes between the two looks, so the size alone may differ.
+    assert shown.pop("database_bytes") > 0
+    assert said.pop("database_bytes") > 0
+    assert shown == said
 
 
 @pytest.mark.parametrize("broken", ["", "run", "late", "registry", "model"])
