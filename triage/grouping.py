@@ -11,7 +11,7 @@ from triage.detectors.mention import Mention
 from triage.detectors.session_time import choose, settled_for
 from triage.language import Reading
 from triage.topics import Topic, counted_ids, sentences_about, topics_of
-from triage.turns import Turns, topics_at
+from triage.turns import Turns, topics_at, turns_by_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ def group(
 
     *turns* is where the message turns from one request to another; without, rules tell.
     """
-    topics = topics_of(reading, mentions) if turns is None else topics_at(reading, mentions, turns)
+    if turns is None:
+        topics = topics_of(reading, mentions)
+        topics = topics or topics_at(reading, mentions, turns_by_session(reading, mentions))
+    else:
+        topics = topics_at(reading, mentions, turns)
     live = [t for t in topics if not t.dropped]
     if len(live) < 2:
         return (_whole(reading, mentions),)

@@ -101,3 +101,24 @@ def test_a_client_who_carries_on_is_no_request():
     )
 
     assert [g.session_ids for g in groups(text)] == [("HT-204518",), ("HT-204600",)]
+
+
+def test_sessions_named_in_sentences_of_their_own_are_requests_of_their_own():
+    text = (
+        "Please cancel HT-204518 on Thursday, she wants CBT. I would also like you to cancel"
+        " HT-204600, he is too young for me."
+    )
+
+    assert [g.session_ids for g in groups(text)] == [("HT-204518",), ("HT-204600",)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please cancel HT-204518 and HT-204600, the same couple. HT-204518 was their first.",
+        "Please cancel HT-204518, she wants CBT. She knows. HT-204518 can go to anyone.",
+        "I'm poorly, so HT-204518 is off. I also can't do HT-204600 at five.",
+    ],
+)
+def test_sessions_named_together_again_or_for_an_absence_stay_one_request(text):
+    assert len(groups(text)) == 1
