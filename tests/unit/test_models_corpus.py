@@ -89,7 +89,7 @@ def test_the_corpora_that_ship_are_valid_and_complete():
     corpus = load_corpus()
 
     assert corpus.tested == tuple(f"t{n}" for n in range(1, 13))
-    assert corpus.files == (*corpus.tested, *(f"s{n}" for n in range(1, 28)))
+    assert corpus.files == (*corpus.tested, *(f"s{n}" for n in range(1, 34)))
     assert sum(e.file in corpus.tested for e in corpus.examples) == 1380
     assert all(len(e.requests) == len(e.quotes) for e in corpus.examples)
     assert not any("real_questions" in path.name for path in CORPUS_FOLDER.rglob("*"))
