@@ -35,6 +35,55 @@ def test_an_id_is_found_however_it_is_written(written):
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        "204518 14/5",
+        "14/5 204518",
+        "204518 17:30",
+        "17:30 204518",
+        "12.30 204518",
+        "204518 10am",
+        "HT-204518 10 o'clock",
+        "HT-204518, 14.05.",
+        "HT204518 29th 6pm",
+        "at 9 204518",
+        "Tues at 10 204518",
+        "1730 204518",
+        "204518 1730",
+        "204518 14 May",
+        "14 May 2026 204518",
+        "204518 2026-05-14",
+        "204518/Thursday",
+        "Thursday/204518",
+        "Sarah M/204518/Thursday",
+        "204518-Thursday",
+        "id:204518",
+        "204 518 10am",
+    ],
+)
+def test_a_day_or_time_written_against_an_id_costs_it_nothing(written):
+    found = values(f"Please cancel {written}, she needs someone else.", "session_ids")
+
+    assert found == ["HT-204518"]
+
+
+def test_a_list_of_ids_with_their_times_loses_none():
+    text = "Please cancel:\n10am 204518\n11.30 204600\nand 204581/204582 14/5."
+
+    assert values(text, "session_ids") == ["HT-204518", "HT-204600", "HT-204581", "HT-204582"]
+
+
+def test_a_word_that_only_holds_the_name_of_another_number_costs_an_id_nothing():
+    assert values("I am referring 204518 on.", "session_ids") == ["HT-204518"]
+
+
+def test_keeping_is_said_of_the_id_of_its_own_line():
+    text = "204600 9am - keep\n204518 10am - cancel, not for me"
+
+    assert values(text, "session_ids") == ["HT-204518"]
+
+
+@pytest.mark.parametrize(
     "lookalike",
     [
         "invoice INV-204518",
@@ -51,6 +100,18 @@ def test_an_id_is_found_however_it_is_written(written):
         "HT-20451",
         "HT-2045189",
         "policy number 204518",
+        "204518 people",
+        "my phone, (01632) 204518",
+        "+44 1630 204518",
+        "+353 1930 204518",
+        "0800 204518 from 9am",
+        "a mobile, 07700 204518, 9am",
+        "NHS no 943 204 1518",
+        "020 794 1730",
+        "crm.example/clients/204518",
+        "voucher AX/204518",
+        "invoice 204518 of 14 May",
+        "acc no 204518",
     ],
 )
 def test_other_numbers_are_no_session(lookalike):

@@ -1,8 +1,7 @@
 """Session ids as people write them, and which of them the message is about.
 
-Canonical is ``HT-`` and six digits. What looks alike (invoices, tickets, telephones, codes,
-amounts) is never taken; an id that is corrected, or named as another, unaffected session, is
-kept with a flag.
+Canonical is ``HT-`` and six digits; ``six_digits`` finds them. An id that is corrected, or named
+as another, unaffected session, is kept with a flag.
 """
 
 from __future__ import annotations
@@ -13,53 +12,15 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from triage.detectors.mention import Mention
+from triage.detectors.six_digits import session_numbers
 from triage.language import Reading
 from triage.records import Part
 
-_DIGITS: Final = r"\d(?:(?:[ -]| {0,3}\n{1,2})?\d){5}(?![\d]|[ -]\d{2,}|[.,]\d|[:/]\d)"
 _SPELLED: Final = "zero|oh|nought|one|two|three|four|five|six|seven|eight|nine"
 _VALUE_OF: Final = dict(zip(_SPELLED.split("|"), "000123456789", strict=True))
 
-#: "HT-204518", "ht 204 518", "HT no. 204518", "HT-\n204518".
-_WITH_PREFIX = re.compile(
-    rf"(?<![a-z0-9])h\.?t\.?(?:[ \n]?(?:no\.?|nr\.?|number|id))?[-\s_.:#/]{{0,4}}({_DIGITS})",
-    re.IGNORECASE,
-)
-#: A link to a session, also one that its mail program broke in two.
-_LINK = re.compile(
-    r"/(?:sessions?|bookings?|appointments?)/\s?(?:HT-?)?(\d{6})(?!\d)", re.IGNORECASE
-)
-#: Six digits that nothing precedes that would make them something else.
-_BARE = re.compile(
-    r"(?<![\w£$€.,/:+-])(?<!\d )(?<!\d-)(?:#|nr\.?|no\.?)?\s?(\d{6}|\d{3}[ -]\d{3})"
-    r"(?![\w£$€%/]|-\w|[.,:]\d| \d{2,})",
-    re.IGNORECASE,
-)
 _SPOKEN = re.compile(rf"\b(?:(?:{_SPELLED})[\s,-]+){{5}}(?:{_SPELLED})\b", re.IGNORECASE)
 _SPOKEN_HINT: Final = re.compile(r"\b(?:zero|oh|nought|nine|six|seven) (?:\w+ )", re.IGNORECASE)
-
-#: What stands shortly before a number and makes it no session.
-_OTHER_NUMBER = re.compile(
-    r"(?:invoices?|inv|tickets?|case|polic(?:y|ies)|insurance|registration|registered|reg"
-    r"|member(?:ship)?"
-    r"|bacp|ukcp|hcpc|ncps|bps|bpc|babcp|nmc|gmc|ncs|dbs|phone|telephone|tel|mobile|mob|whatsapp"
-    r"|text"
-    r"|ring(?: me)?|call(?: me)?|sort ?code|account|acc(?:oun)?t|(?:pass|access|post|zip|discount"
-    r"|promo|use|pin|door"
-    r"|security|verification|auth\w*) ?code|code|passcode|password|pin|course|order|receipt"
-    r"|transaction|payment"
-    r"|vat|utr|zoom|teams|samaritans|dated?|version|fax|parcel|tracking|docket|statement"
-    r"|licen[cs]e)"
-    r"(?:\b[\s\W]{0,4}(?:id|no|nr|nos|number|numbers|ref|reference|me|on|is|was|at|of|to|the|your"
-    r"|our|my|us)?){0,3}[\s\W]{0,3}$",
-    re.IGNORECASE,
-)
-#: "116 123" is that of the Samaritans, "100 000 people" a count.
-_HELPLINES: Final = frozenset(("116 123", "116 111", "116-123"))
-_COUNTED = re.compile(
-    r" (?:people|users|members|words|steps|miles|pounds|euros?|views|visits|times|of\b)",
-    re.IGNORECASE,
-)
 
 #: The number before was wrong: between it and the next one stands one of these.
 _CORRECTION = re.compile(
@@ -101,7 +62,7 @@ _UNAFFECTED_AFTER = re.compile(
     r"|\b(?:to stay|stays|remains|stands)\b(?= ?(?:[.,;)\n]|$))|\bis not to be\b|\bi'?m keeping\b"
     r"|^[^.;\n]{0,40}?: (?:leave|keep)\b|\bno action\b|\byou'?ve already got\b"
     r"|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
-    r"|^[ )]{0,2}[–-] ?keep\b|\bshould be left\b"
+    r"|[–-] ?keep\b|\bshould be left\b"
     r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
     re.IGNORECASE,
 )
@@ -119,7 +80,7 @@ _UNAFFECTED_BEFORE = re.compile(
     r"|\bmix [\w ]{0,12}with"
     r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y"
     r"|ies) on as is|\bas they are"
-    r"|\bas it is|\bstays? put)[\s\W]{0,3}(?:session |booking |number |ref )?$",
+    r"|\bas it is|\bstays? put)(?:[^\w\n]{0,3}|:\s{0,3})(?:session |booking |number |ref )?\Z",
     re.IGNORECASE,
 )
 #: Only these make a lone id none of the matter: "leave that one in" may concern the last session.
@@ -189,31 +150,14 @@ def _is_automatic_reply(reading: Reading) -> bool:
 
 def _in_part(reading: Reading, part: Part) -> Iterator[_Found]:
     text = reading.folded[part].text
-    taken: list[tuple[int, int]] = []
-    candidates: list[_Found] = []
-    for pattern, rule in ((_WITH_PREFIX, "prefixed"), (_LINK, "link"), (_BARE, "bare")):
-        for m in pattern.finditer(text):
-            if any(m.start() < last and first < m.end() for first, last in taken):
-                continue
-            if rule == "bare" and not _is_session_number(text, m):
-                continue
-            taken.append(m.span())
-            first = m.end() - len(m[0].lstrip())  # a number that opens a line is of that line
-            candidates.append(_Found(part, first, m.end(), "HT-" + re.sub(r"\D", "", m[1]), rule))
+    candidates = [
+        _Found(part, n.first, n.last, f"HT-{n.digits}", n.rule) for n in session_numbers(text)
+    ]
     if _SPOKEN_HINT.search(text):
         for m in _SPOKEN.finditer(text):
             value = "".join(_VALUE_OF[w] for w in re.findall(r"[a-z]+", m[0].lower()))
             candidates.append(_Found(part, *m.span(), f"HT-{value}", "spoken"))
     return iter(sorted(candidates, key=lambda f: f.first))
-
-
-def _is_session_number(text: str, m: re.Match[str]) -> bool:
-    before = text[max(0, m.start() - 40) : m.start()]
-    if "unsubscribe" in text.lower():
-        return False
-    if _OTHER_NUMBER.search(before.rsplit("\n", 1)[-1]):
-        return False
-    return m[1].isdigit() or (m[1] not in _HELPLINES and _COUNTED.match(text, m.end()) is None)
 
 
 def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Mention:
