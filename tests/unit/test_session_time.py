@@ -57,6 +57,103 @@ def test_a_time_is_resolved_against_the_day_of_sending(said, meant):
 
 
 @pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("next week's Thursday at 5", "2026-03-19T17:00"),
+        ("Thursday next week, 5pm", "2026-03-19T17:00"),
+        ("Thursday of next week at seven", "2026-03-19T19:00"),
+        ("next week on Thursday at 5", "2026-03-19T17:00"),
+        ("next week, Thursday 5pm", "2026-03-19T17:00"),
+        ("Friday this week at noon", "2026-03-13T12:00"),
+        ("this coming Friday at 2", "2026-03-13T14:00"),
+        ("tomorrow evening at 6", "2026-03-11T18:00"),
+        ("in two weeks' time at 1400", "2026-03-24T14:00"),
+        ("19-03-2026 at 10", "2026-03-19T10:00"),
+        ("Thur-19th 5pm", "2026-03-19T17:00"),
+        ("Thursday, March 19th, 5pm", "2026-03-19T17:00"),
+        ("the 19th (Thursday), 5pm", "2026-03-19T17:00"),
+        ("19 March (Thurs) at half four", "2026-03-19T16:30"),
+        ("the 17th, a Friday, at 3pm", "2026-04-17T15:00"),
+        ("at 7 in the evening on the 19th", "2026-03-19T19:00"),
+        ("at 4 sharp on the 19th", "2026-03-19T16:00"),
+        ("Thursday at half past four off my list", "2026-03-12T16:30"),
+    ],
+)
+def test_a_week_or_weekday_told_beside_a_day_says_which_day(said, meant):
+    assert chosen(f"Please cancel the first session, {said}, HT-204518.") == meant
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("from 5 to 5.50", "17:00"),
+        ("5-5:50pm", "17:00"),
+        ("5 to 6pm", "17:00"),
+        ("from 5pm till 6pm", "17:00"),
+        ("11-12.30pm", "11:00"),
+        ("12-1pm", "12:00"),
+        ("17:00 - 17:50", "17:00"),
+        ("between 2 and 3", "14:00"),
+        ("3-4", "15:00"),
+        ("9.30-10.20am", "09:30"),
+        ("530pm", "17:30"),
+        ("at 1015am", "10:15"),
+        ("14:00hrs", "14:00"),
+        ("1400h", "14:00"),
+        ("15h30", "15:30"),
+        ("@2", "14:00"),
+    ],
+)
+def test_a_clock_time_is_read_in_whatever_way_it_is_written(said, meant):
+    day = "2026-03-12T"
+
+    assert chosen(f"Please cancel the first session on Thursday {said}.") == day + meant
+    assert chosen(f"Please take {said} on Thursday 12 March off, a new client.") == day + meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could someone ring me on Thursday? I'm free between 2 and 4.",
+        "I am in the office from 9 to 5 on Thursday.",
+        "Thursday 1-1 work",
+        "We meet on Thursday, her score has sat at 16-17 since.",
+        "Thursday, 3-4 sessions",
+    ],
+)
+def test_a_span_that_is_no_session_gives_no_clock_time(text):
+    assert "T" not in (chosen(text) or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I see her on a Thursday at 4.",
+        "I see her Thursday evenings at 6.",
+        "We meet Thursday 5pm each week.",
+        "Thursdays at 5.",
+        "every other Thursday, 5pm",
+        "I see her at her usual Thursday 5pm.",
+    ],
+)
+def test_a_slot_that_comes_again_is_no_time(text):
+    assert chosen(text) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("2026-03-27T18:00:00+00:00", "2026-04-02T17:00"),
+        ("2026-03-28T23:30:00+00:00", "2026-04-02T17:00"),
+        ("2026-10-24T23:30:00+01:00", "2026-10-29T17:00"),
+        ("2026-12-30T09:00:00+00:00", "2027-01-07T17:00"),
+    ],
+)
+def test_next_week_is_the_one_that_begins_on_monday_in_london(sent, meant):
+    assert chosen("Please cancel the session Thursday next week, 5pm.", sent=sent) == meant
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "meant"),
     [
         ("HT-204518, Saturday 9am, for your notes.", "note_reason", "2026-03-07T09:00"),

@@ -36,7 +36,11 @@ _NO_HOUR: Final = (
 _NUMERIC = re.compile(
     r"\d(?<![\w£$€./:-]\d)(?<![\d],\d)\d?(?:(?P<sep>[:.h])(?P<m>[0-5]\d))?"
     r"(?:" + _AMPM + r"|(?P<h>h\b)|\s?(?P<oclock>o'? ?clock\b)"
-    r"|(?(m)\b(?![.:/]\d|\s?%|\s?(?:million|k\b|per cent))|(?!)))"
+    r"|(?(m)(?:\s?h(?:ou)?rs?)?\b(?![.:/]\d|\s?%|\s?(?:million|k\b|per cent))|(?!)))"
+)
+#: "730pm", "1145am".
+_COMPACT = re.compile(
+    r"(?<![\w£$€.,/:#-])(?P<hour>1[0-2]|0?[1-9])(?P<min>[0-5]\d)\s?(?P<half>[ap])\.?m\b\.?"
 )
 #: "half six", "half 7am", "quarter to seven", "ten past nine", "10 past 9", "five and twenty to 4".
 _SPOKEN = re.compile(
@@ -44,7 +48,7 @@ _SPOKEN = re.compile(
     r"|(?:5|10|20|25)(?= (?:past|to)))(?: (?P<dir>past|to))? (?P<hour>"
     + _HOURS
     + r"|(?:[1-9]|1[0-2])(?!\d))(?:\b|(?=[ap]\.?m\b))"
-    r"(?![:.%]\d| (?:years|months|weeks|sessions|minutes|of|people|times|days|hours))(?:"
+    r"(?![:.%]\d| (?:years|months|weeks|sessions|minutes|of|people|times|days|hours)\b)(?:"
     + _AMPM
     + r")?"
 )
@@ -62,8 +66,13 @@ _HOURS_SAID = re.compile(
 )
 #: "0900 Friday", "1730 hrs".
 _MILITARY = re.compile(
-    r"\b(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])(?: ?(?:hrs|hours)\b"
-    r"|(?= (?:on |this |next )?(?:mon|tues?|wed|thu|fri|sat|sun)))"
+    r"\b(?P<at>(?<=at )|(?<=@)|(?<=@ ))?(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])"
+    r"(?: ?(?:h|hrs|hours)\b|(?= (?:(?:on|for|this|next|the|week,?) ){0,3}"
+    r"(?:mon|tues?|wed|thu|fri|sat|sun|tom"
+    r"|in (?:a|two|three) |an? (?:week|fortnight)|coming "
+    r"|tmr|tod|\d\d?(?:st|nd|rd|th|/\d|\.\d|-\d| ?(?:of )?"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))))"
+    r"|(?(at)\b(?!\s?[\d%]|[:.,/-]\d| (?:words|people|pounds|steps))|(?!)))"
 )
 #: "nine o'clock", "seven thirty pm", "eight in the evening", "four tomorrow".
 _WORD = re.compile(
@@ -76,7 +85,8 @@ _WORD = re.compile(
 _NOON = re.compile(r"\b(?:12 )?noon\b|\bmidday\b|\bmidnight\b")
 #: "at 4", "for 6", "my 9", "at four"; not "the one", "for two weeks".
 _BARE = re.compile(
-    r"\b(?P<by>at|@|from|was|for|my|the|his|her|their) (?P<hour>[1-9]\b|1\d\b|2[0-3]\b|"
+    r"(?:\b(?P<by>at|from|was|for|my|the|his|her|their) |(?<!\w)@ ?)"
+    r"(?P<hour>[1-9]\b|1\d\b|2[0-3]\b|"
     + _HOURS
     + r"\b)"
     + _NO_HOUR
@@ -90,13 +100,33 @@ _BESIDE_DAY = re.compile(
 )
 #: Straight after a day: "Thursday 5", "Fri 4", "Weds 3rd 1330", "Monday at five".
 _AFTER_DAY = re.compile(
-    r"[\s,(/@|-]*(?:at |from |@ ?|for )?(?:(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])\b"
+    r"(?:\),? (?=\d{4}\b)|[\s,(/@|-]*)"
+    r"(?:at |from |@ ?|for )?(?:(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])\b"
     r"|(?P<hour>[1-9]\b|1\d\b|2[0-3]\b|(?<=at )(?:" + _HOURS + r")\b))" + _NO_HOUR
 )
 _PART_AFTER = re.compile(
     r"[\s,(]*(?:(?:in|during) the |at |this |that |tomorrow |yesterday |on \w+day )?"
     r"(?P<part>morning|afternoon|evening|forenoon|night|tonight)\b"
 )
+_END_OF_HOUR: Final = (
+    r"(?P<h{0}>\d\d?)(?:[:.](?P<m{0}>[0-5]\d))?"
+    r"(?:\s?(?P<half{0}>[ap])\.?m\b\.?|\s?h(?:rs)?\b)?"
+)
+#: "5-5:50pm", "from 7pm to 8pm", "14:00 - 14:50", "between 2 and 3": it begins at the first.
+_RANGE = re.compile(
+    r"(?<![\w£$€.,:/#+-])(?:from |(?P<between>between ))?"
+    + _END_OF_HOUR.format(1)
+    + r"(?(between) and |\s?(?:-|\b(?:to|till?|until)\b)\s?)"
+    + _END_OF_HOUR.format(2)
+    + r"(?!\w)"
+    + _NO_HOUR
+)
+#: "Could it be moved from 5 to 6?" tells of two sessions, "I'm free from 2 to 4" of none.
+_NO_SESSION = re.compile(
+    r"\b(?:mov|chang|shift|switch|swap|bring|push|reschedul)\w*\b[^.\n]{0,30}$"
+    r"|\b(?:free|available|availability|reach me|ring me|call me|hours are)\b[^.\n]{0,12}$"
+)
+_LONGEST: Final = 150  # minutes of a session; what is longer are office hours
 _MOST: Final = 100  # clock times in one message
 _MORNING: Final = frozenset(("morning", "forenoon"))
 _LATER: Final = frozenset(("afternoon", "evening", "eve", "night", "tonight", "teatime"))
@@ -116,7 +146,9 @@ class Clock:
 
 def clocks(lowered: str) -> list[Clock]:
     """The clock times that *lowered* names, in order, none inside another."""
-    found = [_numeric(m) for m in _NUMERIC.finditer(lowered)]
+    found = [_range(lowered, m) for m in _RANGE.finditer(lowered)]
+    found += [_numeric(m) for m in _NUMERIC.finditer(lowered)]
+    found += [_compact(m) for m in _COMPACT.finditer(lowered)]
     found += [_spoken(m) for m in _SPOKEN.finditer(lowered)]
     found += [_word(m) for m in _WORD.finditer(lowered)]
     found += [_word(m, loose=True) for m in _WORDS.finditer(lowered)]
@@ -128,7 +160,7 @@ def clocks(lowered: str) -> list[Clock]:
         hour = 0 if "night" in m[0] else 12
         found.append(Clock(m.start(), m.end(), hour, 0, sure=True, loose=False))
     for m in _BARE.finditer(lowered):
-        if m["hour"] == "one" and m["by"] not in {"at", "@"}:
+        if m["hour"] == "one" and m["by"] not in {"at", None}:
             continue
         hour = _number(m["hour"])
         found.append(Clock(m.start("hour"), m.end(), hour, 0, sure=hour > 12, loose=True))
@@ -155,7 +187,7 @@ def clock_near(lowered: str, at: int, reach: int) -> bool:
     stop = at + reach + 8
     return any(
         (m := pattern.search(lowered, at, stop)) is not None and m.start() <= at + reach
-        for pattern in (_NUMERIC, _SPOKEN, _WORD, _NOON)
+        for pattern in (_NUMERIC, _COMPACT, _SPOKEN, _WORD, _NOON)
     )
 
 
@@ -200,6 +232,30 @@ def _numeric(m: re.Match[str]) -> Clock | None:
     return Clock(
         m.start(), m.end(), hour, minute, sure=sure, loose=m["sep"] == "." and not m["half"]
     )
+
+
+def _compact(m: re.Match[str]) -> Clock:
+    hour = int(m["hour"]) % 12 + (12 if m["half"] == "p" else 0)
+    return Clock(m.start(), m.end(), hour, int(m["min"]), sure=True, loose=False)
+
+
+def _range(lowered: str, m: re.Match[str]) -> Clock | None:
+    """When it begins, where it is as long as a session is."""
+    hour, end = int(m["h1"]), int(m["h2"])
+    minute = int(m["m1"] or 0)
+    lasts = (end - hour) * 60 + int(m["m2"] or 0) - minute
+    lasts = lasts % 720 if max(hour, end) <= 12 else lasts
+    if max(hour, end) > 23 or not 0 < lasts <= _LONGEST:
+        return None
+    if _NO_SESSION.search(lowered[max(0, m.start() - 45) : m.start()]):
+        return None
+    half = m["half1"] or m["half2"]
+    if half and hour <= 12:
+        later = (half == "p") != (not m["half1"] and hour % 12 > end % 12)  # "11-12.30pm"
+        hour = hour % 12 + (12 if later else 0)
+    sure = bool(half) or hour > 12 or m["h1"].startswith("0")
+    plain = not half and ":" not in m[0]
+    return Clock(m.start(), m.end(), hour, minute, sure=sure, loose=plain)
 
 
 def _spoken(m: re.Match[str]) -> Clock | None:

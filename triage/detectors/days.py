@@ -8,37 +8,45 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
 from triage.detectors.clocks import clock_after, clock_near
-
-#: Which way an undated day lies: as the tense says, or the nearest one where it is too late anyway.
-Tense = Literal["ahead", "behind", "nearest"]
+from triage.detectors.dates import Tense, date_behind, date_matches, read_date
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MISSPELT: Final = {"tus": "tue", "wen": "wed", "thr": "thu"}
-_MONTHS: Final = re.findall(r"\w+", "jan feb mar apr may jun jul aug sep oct nov dec")
-_MONTH: Final = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    r"|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+#: "mornings" are one of many; "Thursday evenings session" only lacks its apostrophe.
+_PART: Final = (
+    r"(?:\s+(?P<part>morning|afternoon|evening|eve|night|lunchtime|teatime)"
+    r"(?:(?P<parts>s\b(?! (?:session|slot|app|booking|client|first|initial|new)))|s?\b))?"
 )
-_PART: Final = r"(?:\s+(?P<part>morning|afternoon|evening|eve|night|lunchtime|teatime)s?\b)?"
 
 _WEEKDAY = re.compile(
     r"\b(?P<name>mon(?:day)?|tue(?:s(?:day)?)?|tuseday|wed(?:s|nesday)?|wednes|wensday|wendesday"
     r"|thu(?:r(?:s(?:day)?)?)?|thurday|thrusday|fri(?:day)?|sat(?:urday)?|saterday|sun(?:day)?)"
     r"(?:(?P<plural>s)\b(?!')|'?s)?\b\.?"
-    r"(?:,?\s+(?P<post>week\b|fortnight|coming|next\b|last\b|just gone|gone|after next"
+    r"(?:,?\s+(?P<post>(?:of |in )?(?:next|this) week\b|week\b"
+    r"|fortnight|coming|next\b|last\b|just gone|gone|after next"
     r"|past\b(?! \w+ (?:o'?clock|in))))?" + _PART
 )
 #: What stands before a weekday and says which one.
 _WHICH = re.compile(
-    r"\b((?:a |one )?(?:week|fortnight) (?:on|from|this|next)|two weeks on|(?:this|the) coming"
+    r"\b((?:next|this) week(?:'?s|,| on|, on)?(?!\s*\n)"
+    r"|(?:a |one )?(?:week|fortnight) (?:on|from|this|next)"
+    r"|two weeks on|(?:this|the) coming"
     r"|this past"
-    r"|coming|this|next|last|past|following|every|each|most|alternate|first thing)\s+(?:the )?$"
+    r"|coming|this|next|last|past|following|every|every other|each|most|alternate|on a"
+    r"|both|first thing)\s+(?:the )?$"
+)
+_AGAIN_AND_AGAIN: Final = frozenset(
+    ("every", "every other", "each", "most", "alternate", "on a")  # "we meet on a Thursday"
+)
+#: Behind a date: ", a Thursday", " (Thursday)".
+_WEEKDAY_BEHIND = re.compile(
+    r"(?:(?P<apart>,? ?\(|,? an? |, )| )(?P<name>(?:mon|tues?|wed(?:nes|s)?|thu(?:rs?)?|fri"
+    r"|sat(?:ur)?|sun)(?:day)?)\b(?!')\)?,?"
 )
 _RELATIVE = re.compile(
     r"\b(?P<words>(?:today|tomorrow) (?:week|fortnight)\b|today|tonight|tonite"
@@ -46,66 +54,10 @@ _RELATIVE = re.compile(
     r"|before yesterday)"
     r"|tom+or+ow|tmrw|tmw|tmr|tomoz|2mor+ow?|yesterday|last (?:night|evening)"
     r"|in (?:an|one|half an|two|2|three|3) hours?|(?:a|one|1) (?:week|fortnight) (?:today|tomorrow)"
-    r"|in (?:two|three|four|five|2|3|4|5) (?:days|weeks)|in a fortnight|in a (?:day|week)'?s time"
+    r"|in (?:two|three|four|five|2|3|4|5) (?:days|weeks)(?:'? time)?|in a fortnight"
+    r"|in a (?:day|week)'?s time"
     r"|same (?:day|evening|morning|afternoon))(?:'?s)?\b" + _PART
 )
-_DAY_MONTH = re.compile(
-    r"\d(?<![\d£./:]\d)\d?(?:st|nd|rd|th)?(?:\s+(?:of\s+)?|-)?(?:day of )?(?P<month>"
-    + _MONTH
-    + r")"
-    r"(?:,?\s+(?P<year>20\d\d)\b)?"
-)
-_MONTH_DAY = re.compile(
-    r"\b(?P<month>" + _MONTH + r")\s+(?:the\s+)?(?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b(?![:.]\d|\d)"
-)
-_NUMERIC = re.compile(
-    r"\d(?<![\d£./:-]\d)\d?(?:/(?P<m1>[01]?\d)(?:/(?P<y1>(?:20)?\d\d))?\b(?![/\d])"
-    r"|\.(?P<m2>[01]?\d)\.(?P<y2>(?:20)?\d\d\b)?(?!\d))"
-)
-_ISO = re.compile(r"20\d\d(?<!\d20\d\d)-[01]\d-[0-3]\d\b(?:[t ](?P<h>[0-2]\d):(?P<m>[0-5]\d))?")
-_NTH = re.compile(
-    r"\d(?<![\w£./:-]\d)\d?(?:st|nd|rd|th)\b"
-    r"(?! (?:session|time|week|app(?:t|ointment)?\b|mtg|intro|visit|go\b|birthday"
-    r"|year|century|meeting|month|floor|email|one\b)"
-    r"|(?: of|/)(?: six| eight| ten| twelve|\d| \d))"
-)
-_THE_NUMBER = re.compile(r"\bthe ([12]\d|3[01])\b(?=[,.) ]*(?:$|\n|at\b|when\b|and\b|is\b|off\b))")
-_UNITS: Final = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-]
-_TEENS: Final = [
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-]
-_SPELLED = re.compile(
-    rf"\bthe (?P<n>(?:twenty|thirty)[ -](?:{'|'.join(_UNITS)})|{'|'.join(_TEENS)}|thirtieth)\b"
-)
-#: Straight after a weekday: "6th", "the 23", "9 October", "25/1", "20.06", "13".
-_DATE_AFTER = re.compile(
-    r"[\s,(]*(?P<the>the\s+)?(?P<d>[0-3]?\d)(?:(?P<nth>st|nd|rd|th)\b)?(?:\s*(?:of\s+)?(?P<month>"
-    + _MONTH
-    + r"))?"
-    r"(?:[/.](?P<m>[01]?\d)\b(?!\s*[ap]\.?m))?\.?(?:[\s/]*(?P<year>20\d\d)\b)?"
-    r"(?!\d|\s*[ap]\.?m\b|[:.]\d\d|h\b|\s*o'?clock)"
-)
-
 _PAST = re.compile(
     r"\b(?:was|were|had|has (?:now )?(?:passed|lapsed|expired|gone)|lapsed|expired|missed|went"
     r"|ran out"
@@ -130,7 +82,6 @@ _TOO_LATE = re.compile(
     r"|no-?show|gone past|has passed|went by|came and went|dropped off)\b"
 )
 _TODAY = re.compile(r"\b(?:today|tonight|this (?:morning|afternoon|evening))\b")
-_RECENT: Final = timedelta(days=14)
 _MOST: Final = 100  # days in one message; beyond it is a calendar, not a request
 _NEAR: Final = 14  # characters between a day and its clock time
 
@@ -178,16 +129,7 @@ def is_too_late(lowered: str) -> bool:
 def _matches(lowered: str) -> Iterator[tuple[re.Match[str], str]]:
     found = [(m, "weekday") for m in _WEEKDAY.finditer(lowered)]
     found += [(m, "relative") for m in _RELATIVE.finditer(lowered)]
-    for pattern, kind in (
-        (_ISO, "iso"),
-        (_DAY_MONTH, "date"),
-        (_MONTH_DAY, "date"),
-        (_NUMERIC, "numeric"),
-        (_NTH, "nth"),
-        (_THE_NUMBER, "nth"),
-        (_SPELLED, "spelled"),
-    ):
-        found += [(m, kind) for m in pattern.finditer(lowered)]
+    found += date_matches(lowered)
     return iter(sorted(found, key=lambda f: (f[0].start(), -f[0].end())))
 
 
@@ -225,63 +167,29 @@ def _resolve(
         return _weekday(m, lowered, text, today, tense)
     if kind == "relative":
         return _relative(m, sent, seen)
-    if kind == "iso":
-        found = _valid(int(m[0][:4]), int(m[0][5:7]), int(m[0][8:10]))
-        clock = (int(m["h"]), int(m["m"])) if m["h"] else None
-        return Day(m.start(), m.end(), found, clock=clock) if found else None
-    if kind == "date":
-        groups = m.groupdict()
-        day = int(groups.get("day") or re.match(r"\d+", m[0])[0])  # type: ignore[index]
-        found = _dated(today, day, _month(m["month"]), groups.get("year"))
-    elif kind == "numeric":
-        day = int(re.match(r"\d+", m[0])[0])  # type: ignore[index]
-        found = _dated(today, day, int(m["m1"] or m["m2"]), m["y1"] or m["y2"])
-    else:
-        day = _spelled(m["n"]) if kind == "spelled" else int(re.search(r"\d+", m[0])[0])  # type: ignore[index]
-        found = _day_of_month(today, day, tense)
-        return Day(m.start(), m.end(), found, open="of_month") if found else None
-    return Day(m.start(), m.end(), found) if found else None
-
-
-def _valid(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
+    found = read_date(m, kind, today, tense)
+    if found is None:
         return None
+    clock = (int(m["h"]), int(m["m"])) if kind == "iso" and m["h"] else None
+    day = Day(m.start(), m.end(), found, clock=clock)
+    return _with_weekday(m, kind, lowered, today, tense, day)
 
 
-def _month(name: str) -> int:
-    return _MONTHS.index(name[:3]) + 1
-
-
-def _spelled(words: str) -> int:
-    tens, _, unit = words.replace("-", " ").partition(" ")
-    if unit:
-        return (20 if tens == "twenty" else 30) + _UNITS.index(unit) + 1
-    return 30 if tens == "thirtieth" else 10 + _TEENS.index(tens)
-
-
-def _dated(today: date, day: int, month: int, year: str | None) -> date | None:
-    """The date; without a year the one nearest to *today*."""
-    years = [int(year) % 100 + 2000] if year else [today.year - 1, today.year, today.year + 1]
-    found = [d for d in (_valid(y, month, day) for y in years) if d]
-    return min(found, key=lambda d: abs(d - today), default=None)
-
-
-def _day_of_month(today: date, day: int, tense: Tense, weekday: int | None = None) -> date | None:
-    """Such a day of a month near *today*; *weekday* must fit where one is given."""
-    found = []
-    for shift in (-1, 0, 1, 2):
-        month = today.month - 1 + shift
-        candidate = _valid(today.year + month // 12, month % 12 + 1, day)
-        if candidate and weekday in {None, candidate.weekday()}:
-            found.append(candidate)
-    if weekday is not None or tense == "nearest":
-        return min(found, key=lambda d: abs(d - today), default=None)
-    behind = [d for d in found if d <= today]
-    if tense == "behind" and behind and today - behind[-1] <= _RECENT:
-        return behind[-1]
-    return next((d for d in found if d >= today), None)
+def _with_weekday(
+    m: re.Match[str], kind: str, lowered: str, today: date, tense: Tense, day: Day
+) -> Day:
+    """*day* with the weekday told behind it: "the 14th (Thursday)" is one day and not two."""
+    monthless = kind in {"nth", "spelled"}
+    if monthless:
+        day = replace(day, open="of_month")
+    beside = _WEEKDAY_BEHIND.match(lowered, m.end())
+    if beside is None:
+        return day
+    number = _number_of(beside["name"])
+    if day.day.weekday() == number:
+        return replace(day, last=beside.end(), open="")
+    fitting = read_date(m, kind, today, tense, number) if monthless and beside["apart"] else None
+    return replace(day, day=fitting, last=beside.end(), open="") if fitting else day
 
 
 def _weekday(m: re.Match[str], lowered: str, text: str, today: date, tense: Tense) -> Day | None:
@@ -290,14 +198,16 @@ def _weekday(m: re.Match[str], lowered: str, text: str, today: date, tense: Tens
     name = m["name"]
     if name in {"sat", "sun", "wed", "mon"} and not _is_day_name(m, lowered, text, pre):
         return None
-    number = _WEEKDAYS.index(_MISSPELT.get(name[:3], name[:3]))
+    number = _number_of(name)
     first = which.start() if which else m.start()
     part = m["part"] or ""
-    after = _DATE_AFTER.match(lowered, m.end())
-    dated = after and _date_beside(today, number, after, lowered)
-    if after and dated:
-        return Day(first, after.end(), dated, part)
-    if (m["plural"] and name.endswith("day")) or pre in {"every", "each", "most", "alternate"}:
+    if dated := date_behind(lowered, m.end(), today, number):
+        return Day(first, dated[1], dated[0], part)
+    if (
+        (m["plural"] and name.endswith("day"))
+        or (m["parts"] and pre != "both")
+        or pre in _AGAIN_AND_AGAIN
+    ):
         return Day(first, m.end(), _named_day(today, number, "", "", "ahead"), part, recurring=True)
     if pre or m["post"]:
         return Day(first, m.end(), _named_day(today, number, pre, m["post"] or "", tense), part)
@@ -306,47 +216,43 @@ def _weekday(m: re.Match[str], lowered: str, text: str, today: date, tense: Tens
     return Day(first, m.end(), _named_day(today, number, "", "", tense), part, open="weekday")
 
 
+_SOMEBODY = re.compile(r"\b(?:has|had|have|i|we|he|she|they|who|just)\s\Z")
+
+
+def _number_of(name: str) -> int:
+    return _WEEKDAYS.index(_MISSPELT.get(name[:3], name[:3]))
+
+
 def _is_day_name(m: re.Match[str], lowered: str, text: str, pre: str) -> bool:
     """Whether "sat", "sun", "wed" or "mon" is a day here and no verb or name."""
     if pre or m["post"] or m["part"]:
         return True
+    before = lowered[max(0, m.start() - 10) : m.start()]
+    if m["name"] == "sat" and _SOMEBODY.search(before):
+        return False  # "her score has sat at 16"
     if re.match(
         r"[\s,.]*(?:\d|at \d|the \d|noon|half|quarter|am\b|pm\b|\)|$)",
         lowered[m.end() : m.end() + 12],
     ):
         return True
-    before = lowered[max(0, m.start() - 10) : m.start()]
     capital = text[m.start()].isupper() and not text.isupper()
     opens = re.search(r"(?:^|[.!?\n]\s*)$", before)
     return bool((capital and not opens) or re.search(r"\b(?:on|for|ahead|until|by|til)\s$", before))
 
 
-def _date_beside(today: date, number: int, after: re.Match[str], lowered: str) -> date | None:
-    """The date behind a weekday, where it is one: "Thursday 6th", but not "Thursday 6"."""
-    day = int(after["d"])
-    if after["month"]:
-        return _dated(today, day, _month(after["month"]), after["year"])
-    if after["m"]:
-        found = _dated(today, day, int(after["m"]), after["year"])
-        return found if found and found.weekday() == number else None
-    found = _day_of_month(today, day, "ahead", number)
-    if after["nth"]:
-        return found or _day_of_month(today, day, "ahead")
-    is_date = after["the"] or day > 12 or clock_after(lowered, after.end())
-    return found if is_date else None
-
-
 def _named_day(today: date, number: int, pre: str, post: str, tense: Tense) -> date:  # noqa: PLR0911 - one per way of saying it
     ahead = today + timedelta((number - today.weekday() - 1) % 7 + 1)
     behind = today - timedelta((today.weekday() - number - 1) % 7 + 1)
+    if "next week" in pre + post or pre == "next":
+        return today + timedelta(7 + number - today.weekday())
+    if "this week" in pre + post:
+        return today + timedelta(number - today.weekday())
     if post in {"week", "after next"} or pre.endswith(("week on", "week from", "week this")):
         return ahead + timedelta(7)
     if post == "fortnight" or pre.endswith(("fortnight on", "fortnight from", "weeks on")):
         return ahead + timedelta(14)
     if pre in {"last", "past", "this past"} or post in {"last", "gone", "just gone", "past"}:
         return behind
-    if pre == "next":
-        return today - timedelta(today.weekday()) + timedelta(7 + number)
     if "coming" in pre + post or post == "next" or (pre == "this" and number > today.weekday()):
         return ahead
     if tense == "nearest":

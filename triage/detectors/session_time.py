@@ -28,6 +28,11 @@ _RECURRING = re.compile(
     r"|available|works?)|can do|available|free on"
     r"|can (?:only )?(?:make|manage)|prefers?|evenings? or|or (?:sat|sun)|if possible|any time"
     r"|hours are)\b[^.\n]{0,18}$"
+    r"|\b(?<!as )usual(?: slot| time)?(?: on| of| is)?\s(?:a )?$"
+)
+#: "Thursday 5pm weekly", "Monday at 3 each week".
+_RECURRING_AFTER = re.compile(
+    r"[\s,(]*(?:(?:each|every)(?: other)? (?:week|fortnight|month)\b|weekly\b|fortnightly\b)"
 )
 #: Not when the session is: when somebody was or will be told, or by when an answer is wanted.
 _CONTACT = re.compile(
@@ -46,12 +51,6 @@ _CONTACT_AFTER = re.compile(
     r"| had)?(?: \w+)?? (?:told|tell(?:ing)?|r[ai]ng(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke"
     r"|speak(?:ing)?|talk(?:ed|ing)?|messag(?:e|ed|ing)|text(?:ed|ing)?|email(?:ed|ing)?|wr(?:ote"
     r"|ite|iting)|sent|send(?:ing)?|asked|tried|try|left)\b"
-)
-_TOO_LATE = re.compile(
-    r"\b(?:too late|expired?|lapsed?|unconfirmed|for the (?:record|file|log)|ran out|run out"
-    r"|on (?:the )?record|on file|timed out|after the (?:fact|event)"
-    r"|missed|never confirmed|didn'?t confirm|not confirmed|no-?show|gone past|has passed|went by"
-    r"|came and went|dropped off)\b"
 )
 _DEADLINE = re.compile(
     r"\b(?:by|before|until|till|til|after|since|between|no later than|than)[\s(]*(?:my |the |our "
@@ -228,11 +227,12 @@ def _partners(
 _FAR: Final = 40
 _CLOSE: Final = 14
 _LINK_BACK = re.compile(
-    r"[\s,(]*(?:(?:o'?clock|slot|in the \w+|at night|session|appointment|on|of|for|this"
+    r"[\s,(]*(?:(?:o'?clock|sharp|start|slot|in the \w+|at night|session|appointment|on|of|for|this"
     r"|,)\s?)*(?:the )?"
 )
 #: A form: "Date: 19/03/26", and on the next line "Time: 12.15".
 _TIME_BELOW = re.compile(r"[ .,;]*\n[^\n:]{0,20}time ?: *")
+_IN_PART = re.compile(r" in the \w+")
 _SAME_TIME = re.compile(r"[\s,(]*(?:at (?:the )?)?same (?:time|hour)")
 
 
@@ -249,6 +249,8 @@ def _gap(text: str, bounds: list[int], day: Day, clock: Clock, named: list[Day])
         return None
     if not ahead and not _LINK_BACK.fullmatch(between):
         return None
+    if not ahead and (part := _IN_PART.match(between)):  # "at 7 in the evening on the 1st"
+        low += part.end()
     if high - low > _CLOSE and (clock.loose or _breaks(bounds, low, high)):
         return None
     return high - low
@@ -310,7 +312,7 @@ def _mention(
 
 def _flags(day: Day, clock: tuple[int, int] | None, before: str, after: str) -> set[str]:
     flags = unsettled(day)
-    if day.recurring or _RECURRING.search(before):
+    if day.recurring or _RECURRING.search(before) or _RECURRING_AFTER.match(after):
         flags.add("recurring")
     about = max((m.start() for p in (_SESSION, _ID_NEAR) for m in p.finditer(before)), default=-1)
     contact = _CONTACT.search(before)
