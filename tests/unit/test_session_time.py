@@ -76,6 +76,12 @@ def test_a_time_is_resolved_against_the_day_of_sending(said, meant):
         ("the 17th, a Friday, at 3pm", "2026-04-17T15:00"),
         ("at 7 in the evening on the 19th", "2026-03-19T19:00"),
         ("at 4 sharp on the 19th", "2026-03-19T16:00"),
+        ("Tues 24th 5pm", "2026-03-24T17:00"),
+        ("Tues, 24.3.26, 5pm", "2026-03-24T17:00"),
+        ("2 weeks on Thursday at 5", "2026-03-26T17:00"),
+        ("fortnight today at 3", "2026-03-24T15:00"),
+        ("Tuesday 24 March at ten-thirty", "2026-03-24T10:30"),
+        ("Tuesday at 10ish", "2026-03-17T10:00"),
         ("Thursday at half past four off my list", "2026-03-12T16:30"),
     ],
 )
@@ -219,6 +225,13 @@ def test_the_session_counts_and_not_the_call():
     text = "I rang her yesterday evening. Please cancel HT-204518, Thursday at 4."
 
     assert chosen(text) == "2026-03-12T16:00"
+
+
+@pytest.mark.parametrize("written", ["204518", "(HT-204518)", "session 204518", "#204518"])
+def test_an_id_between_a_time_and_its_day_keeps_them_together(written):
+    assert chosen(f"Please cancel my 9am {written} tomorrow.") == "2026-03-11T09:00"
+    assert chosen(f"Please cancel at 9 {written} Thursday.") == "2026-03-12T09:00"
+    assert chosen(f"Please cancel Thursday {written} at 5.") == "2026-03-12T17:00"
 
 
 def test_a_recurring_slot_alone_is_no_time():

@@ -23,7 +23,8 @@ _MINUTES: Final = {
 _AMPM: Final = r"\s?(?P<half>[ap])\.?m\b\.?"
 #: A number with one of these behind it counts something else than hours.
 _NO_HOUR: Final = (
-    r"(?![:.,/-]?\d|\s?(?:[%/]|st\b|nd\b|rd\b|th\b|-|years?|months?|weeks?|days?|sessions?"
+    r"(?![:.,/-]?\d|\s?(?:[%/]|st\b|nd\b|rd\b|th\b|-|years?|months?|weeks?|days?"
+    r"|sessions?(?! #?\d{6})"
     r"|minutes?|mins?|hours?"
     r"|people|of\b|or\b|times?|who|clients?|and a half|whole|separate|different|children|kids"
     r"|questions?|things?"
@@ -56,7 +57,7 @@ _SPOKEN = re.compile(
 _WORDS = re.compile(
     r"\b(?P<hour>"
     + _HOURS
-    + r") (?P<min>thirty|fifteen|forty[- ]five)\b(?! ?(?:[ap]\.?m\b|in the\b|tonight|tomorrow))"
+    + r")[ -](?P<min>thirty|fifteen|forty[- ]five)\b(?! ?(?:[ap]\.?m\b|in the\b|tonight|tomorrow))"
 )
 #: The clock of other languages, word by word: "at hours 18", "at 19 hours", "fifteen hours thirty".
 _HOURS_SAID = re.compile(
@@ -67,8 +68,8 @@ _HOURS_SAID = re.compile(
 #: "0900 Friday", "1730 hrs".
 _MILITARY = re.compile(
     r"\b(?P<at>(?<=at )|(?<=@)|(?<=@ ))?(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5][05])"
-    r"(?: ?(?:h|hrs|hours)\b|(?= (?:(?:on|for|this|next|the|week,?) ){0,3}"
-    r"(?:mon|tues?|wed|thu|fri|sat|sun|tom"
+    r"(?: ?(?:h|hrs|hours)\b|(?= (?:(?:on|for|this|next|the|week(?:'?s)?,?) ){0,3}"
+    r"(?:mon|tues?|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|tom"
     r"|in (?:a|two|three) |an? (?:week|fortnight)|coming "
     r"|tmr|tod|\d\d?(?:st|nd|rd|th|/\d|\.\d|-\d| ?(?:of )?"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))))"
@@ -76,7 +77,7 @@ _MILITARY = re.compile(
 )
 #: "nine o'clock", "seven thirty pm", "eight in the evening", "four tomorrow".
 _WORD = re.compile(
-    r"\b(?P<hour>" + _HOURS + r")(?: (?P<min>thirty|fifteen|forty[- ]five))? ?"
+    r"\b(?P<hour>" + _HOURS + r")(?:[ -](?P<min>thirty|fifteen|forty[- ]five))? ?"
     r"(?:(?P<oclock>o'? ?clock)|"
     + _AMPM
     + r"|(?=in the (?:morning|afternoon|evening|forenoon)|at night)"
@@ -86,9 +87,9 @@ _NOON = re.compile(r"\b(?:12 )?noon\b|\bmidday\b|\bmidnight\b")
 #: "at 4", "for 6", "my 9", "at four"; not "the one", "for two weeks".
 _BARE = re.compile(
     r"(?:\b(?P<by>at|from|was|for|my|the|his|her|their) |(?<!\w)@ ?)"
-    r"(?P<hour>[1-9]\b|1\d\b|2[0-3]\b|"
+    r"(?P<hour>1\d|2[0-3]|[1-9]|"
     + _HOURS
-    + r"\b)"
+    + r")(?:-?ish)?\b"
     + _NO_HOUR
     + r"(?!\s?(?:[ap]\.?m\b|o'?clock|h\b))"
 )

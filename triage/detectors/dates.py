@@ -71,10 +71,9 @@ _SPELLED = re.compile(
 )
 #: Straight after a weekday: "6th", "the 23", "9 October", "25/1", "20.06", "13".
 _DATE_AFTER = re.compile(
-    r"(?:-(?=\d\d?(?:st|nd|rd|th))|[\s,(]*)(?P<the>the\s+)?(?P<d>[0-3]?\d)(?:(?P<nth>st|nd|rd|th)\b)?(?:\s*(?:of\s+)?(?P<month>"
-    + _MONTH
-    + r"))?"
-    r"(?:[/.](?P<m>[01]?\d)\b(?!\s*[ap]\.?m))?\.?(?:[\s/]*(?P<year>20\d\d)\b)?"
+    r"(?:-(?=\d\d?(?:st|nd|rd|th))|[\s,(]*)(?P<the>the\s+)?"
+    r"(?P<d>[0-3]?\d)(?:(?P<nth>st|nd|rd|th)\b)?(?:\s*(?:of\s+)?(?P<month>" + _MONTH + r"))?"
+    r"(?:[/.](?P<m>[01]?\d)\b(?:[/.](?P<yy>\d\d)\b)?(?!\s*[ap]\.?m))?\.?(?:[\s/]*(?P<year>20\d\d)\b)?"
     r"(?!\d|\s*[ap]\.?m\b|[:.]\d\d|h(?:\b|\d)|\s*o'?clock)"
 )
 _MONTH_BEHIND = re.compile(r"[\s,(]{1,3}(?:the )?(?=[a-z])")
@@ -161,8 +160,8 @@ def _day_of_month(today: date, day: int, tense: Tense, weekday: int | None = Non
         candidate = _valid(today.year + month // 12, month % 12 + 1, day)
         if candidate and weekday in {None, candidate.weekday()}:
             found.append(candidate)
-    if weekday is not None or tense == "nearest":
-        return min(found, key=lambda d: abs(d - today), default=None)
+    if weekday is not None or tense == "nearest":  # as far either way, it is still to come
+        return min(found, key=lambda d: (abs(d - today), d < today), default=None)
     behind = [d for d in found if d <= today]
     if tense == "behind" and behind and today - behind[-1] <= _RECENT:
         return behind[-1]
@@ -175,7 +174,7 @@ def _date_beside(today: date, number: int, after: re.Match[str], lowered: str) -
     if after["month"]:
         return _dated(today, day, _month(after["month"]), after["year"])
     if after["m"]:
-        found = _dated(today, day, int(after["m"]), after["year"])
+        found = _dated(today, day, int(after["m"]), after["year"] or after["yy"])
         return found if found and found.weekday() == number else None
     found = _day_of_month(today, day, "ahead", number)
     if after["nth"]:

@@ -35,7 +35,7 @@ _WEEKDAY = re.compile(
 _WHICH = re.compile(
     r"\b((?:next|this) week(?:'?s|,| on|, on)?(?!\s*\n)"
     r"|(?:a |one )?(?:week|fortnight) (?:on|from|this|next)"
-    r"|two weeks on|(?:this|the) coming"
+    r"|(?:two|2) weeks (?:on|from)|(?:this|the) coming"
     r"|this past"
     r"|coming|this|next|last|past|following|every|every other|each|most|alternate|on a"
     r"|both|first thing)\s+(?:the )?$"
@@ -53,7 +53,8 @@ _RELATIVE = re.compile(
     r"|this (?:morning|afternoon|evening|lunchtime)|(?:the )?day (?:after tomorrow"
     r"|before yesterday)"
     r"|tom+or+ow|tmrw|tmw|tmr|tomoz|2mor+ow?|yesterday|last (?:night|evening)"
-    r"|in (?:an|one|half an|two|2|three|3) hours?|(?:a|one|1) (?:week|fortnight) (?:today|tomorrow)"
+    r"|in (?:an|one|half an|two|2|three|3) hours?"
+    r"|(?:(?:a|one|1) week|(?:a |one |1 )?fortnight) (?:today|tomorrow)"
     r"|in (?:two|three|four|five|2|3|4|5) (?:days|weeks)(?:'? time)?|in a fortnight"
     r"|in a (?:day|week)'?s time"
     r"|same (?:day|evening|morning|afternoon))(?:'?s)?\b" + _PART
@@ -249,7 +250,9 @@ def _named_day(today: date, number: int, pre: str, post: str, tense: Tense) -> d
         return today + timedelta(number - today.weekday())
     if post in {"week", "after next"} or pre.endswith(("week on", "week from", "week this")):
         return ahead + timedelta(7)
-    if post == "fortnight" or pre.endswith(("fortnight on", "fortnight from", "weeks on")):
+    if post == "fortnight" or pre.endswith(
+        ("fortnight on", "fortnight from", "weeks on", "weeks from")
+    ):
         return ahead + timedelta(14)
     if pre in {"last", "past", "this past"} or post in {"last", "gone", "just gone", "past"}:
         return behind

@@ -232,7 +232,10 @@ _LINK_BACK = re.compile(
 )
 #: A form: "Date: 19/03/26", and on the next line "Time: 12.15".
 _TIME_BELOW = re.compile(r"[ .,;]*\n[^\n:]{0,20}time ?: *")
-_IN_PART = re.compile(r" in the \w+")
+_IN_PART = re.compile(r"^ in the \w+")
+_ID_BETWEEN = re.compile(
+    r"\(?(?:\b(?:session|booking|ref|no|id)\b[.:]? ?)*(?:ht ?-? ?|#)?\d{6}\b\)?"
+)
 _SAME_TIME = re.compile(r"[\s,(]*(?:at (?:the )?)?same (?:time|hour)")
 
 
@@ -240,18 +243,18 @@ def _gap(text: str, bounds: list[int], day: Day, clock: Clock, named: list[Day])
     """Characters between the two, or None where they do not belong together."""
     ahead = clock.first >= day.last
     low, high = (day.last, clock.first) if ahead else (clock.last, day.first)
-    if not 0 <= high - low < _FAR:
+    between = _ID_BETWEEN.sub("", text[low:high])  # "my 9am 204518 tomorrow"
+    if low > high or len(between) >= _FAR:
         return None
-    between = text[low:high]
     if ("\n" in between and not _TIME_BELOW.fullmatch(between)) or any(
         low < d.first < high for d in named
     ):
         return None
     if not ahead and not _LINK_BACK.fullmatch(between):
         return None
-    if not ahead and (part := _IN_PART.match(between)):  # "at 7 in the evening on the 1st"
-        low += part.end()
-    if high - low > _CLOSE and (clock.loose or _breaks(bounds, low, high)):
+    if not ahead:
+        between = _IN_PART.sub("", between)  # "at 7 in the evening on the 1st"
+    if len(between) > _CLOSE and (clock.loose or _breaks(bounds, low, high)):
         return None
     return high - low
 
