@@ -243,8 +243,10 @@ def _gap(text: str, bounds: list[int], day: Day, clock: Clock, named: list[Day])
     """Characters between the two, or None where they do not belong together."""
     ahead = clock.first >= day.last
     low, high = (day.last, clock.first) if ahead else (clock.last, day.first)
+    if not 0 <= high - low < 2 * _FAR:
+        return None
     between = _ID_BETWEEN.sub("", text[low:high])  # "my 9am 204518 tomorrow"
-    if low > high or len(between) >= _FAR:
+    if len(between) >= _FAR:
         return None
     if ("\n" in between and not _TIME_BELOW.fullmatch(between)) or any(
         low < d.first < high for d in named
