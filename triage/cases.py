@@ -225,8 +225,8 @@ def merge(case: OpenCase, request: Request) -> Request:
     """The case's request with what a further mail says: sets grow, later statements override.
 
     A withdrawal takes the whole back; what was asked before is kept as a finding "taken_back". Risk
-    never falls by mail. What contradicts the case so far is kept as findings "contradiction".
-    Merging the same request again changes nothing.
+    never falls by mail, and is all that a mail on another matter adds. What contradicts the case so
+    far is kept as findings "contradiction". Merging the same request again changes nothing.
     """
     return merged(case.request, request, settled_session=case.session_id)
 
@@ -234,7 +234,7 @@ def merge(case: OpenCase, request: Request) -> Request:
 def merged(earlier: Request, later: Request, *, settled_session: str = "") -> Request:
     """``merge`` on bare requests; *settled_session* is the id the registry already confirmed."""
     if later.kind == "other":
-        return earlier
+        return _endangered(earlier, later)
     changes: dict[str, object] = {
         "kind": _kind(earlier, later),
         "confidence": _confidence(earlier, later),
@@ -255,6 +255,15 @@ def merged(earlier: Request, later: Request, *, settled_session: str = "") -> Re
     contradictions = _contradictions(earlier, later, settled_session)
     changes["findings"] = _findings(earlier, later, overridden, contradictions)
     return replace(earlier, **changes)  # type: ignore[arg-type]  # names and types as in Request
+
+
+def _endangered(earlier: Request, later: Request) -> Request:
+    """*earlier* with the danger that a mail on another matter tells of, and with nothing else."""
+    if RISKS.index(later.risk) <= RISKS.index(earlier.risk):
+        return earlier
+    found = (f for f in later.findings if f.label == "risk")
+    findings = tuple(dict.fromkeys((*earlier.findings, *found)))
+    return replace(earlier, risk=later.risk, findings=findings)
 
 
 def _kind(earlier: Request, later: Request) -> str:

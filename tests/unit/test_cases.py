@@ -157,6 +157,16 @@ def test_saying_less_again_takes_nothing_back():
     assert merged(discussed, informed).client_notification == "discussed"
 
 
+def test_a_mail_on_another_matter_adds_the_danger_it_tells_of_and_nothing_else():
+    words = Finding("risk", "urgent", None, "rule:risk", 0.9)
+    danger = Request("other", client_ref="Bea", risk="urgent", findings=(words,))
+
+    whole = merged(ASKED, danger)
+
+    assert whole == replace(ASKED, risk="urgent", findings=(*ASKED.findings, words))
+    assert merged(whole, danger) == merged(whole, Request("other")) == whole
+
+
 def test_a_withdrawal_freezes_and_remembers_what_was_asked():
     whole = merge(replace(CASE, request=ASKED), Request("withdrawal", confidence=0.9))
 

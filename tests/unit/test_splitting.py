@@ -152,6 +152,7 @@ def test_no_cut_makes_a_case_less_dangerous(words: list[str], chosen: set[int]) 
 @given(MAILS, MAILS)
 @example([IMOGEN, WHY], [TOLD, WHY])
 @example([TOLD, WHY], [IMOGEN, WHY])
+@example([IMOGEN, TOLD], [WHY, DANGER])
 def test_no_merge_opens_the_client_gate_by_what_was_said_of_nobody_or_another(
     one: list[str], other: list[str]
 ) -> None:
