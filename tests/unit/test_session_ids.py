@@ -147,6 +147,9 @@ def test_another_session_that_stays_as_it_is_is_not_the_matter():
         "HT-204518 is to be cancelled. By the way, HT-204600 the day before remains.",
         "First came HT-204600. I'm glad to see her. That one stays. Cancel HT-204518.",
         "I'm keeping 204600, it is 204518 that I cannot take.",
+        "HT-204518 is not a fit, please cancel. My other session, HT-204600, should stay.",
+        "Cancel HT-204518, please. HT-204600 can go ahead as booked.",
+        "HT-204518 has to go. HT-204600 with the same couple is still on.",
     ],
 )
 def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
@@ -164,6 +167,8 @@ def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
         "I wrote of HT-204518 already, but please cancel HT-204600 as well.",
         "In my form I put HT-204518, but HT-204600 has to go as well.",
         "Cancel HT-204518 and HT-204600. This stays between us.",
+        "HT-204518 is still on my list, please cancel it. HT-204600 must go as well.",
+        "HT-204518 can go ahead? No, please cancel it, and HT-204600.",
     ],
 )
 def test_no_session_is_lost_to_words_that_say_nothing_of_keeping_it(text):

@@ -59,6 +59,8 @@ _UNAFFECTED_AFTER = re.compile(
     r"|\bthat one'?s fine\b"
     r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b"
     r"|\bgoing ahead\b"
+    r"|\b(?:still (?:on|stands)|(?:should|must|can|will|may|is to) (?:stay|remain|stand|go ahead"
+    r"|be kept))\b(?= ?(?:[.,;)\n]|$|please|as))"
     r"|\b(?:to stay|stays|remains|stands)\b(?= ?(?:[.,;)\n]|$))|\bis not to be\b|\bi'?m keeping\b"
     r"|^[^.;\n]{0,40}?: (?:leave|keep)\b|\bno action\b|\byou'?ve already got\b"
     r"|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
