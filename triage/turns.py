@@ -66,7 +66,8 @@ def topics_at(reading: Reading, mentions: Sequence[Mention], turns: Turns) -> li
         if s.index in turns.opens and s is not text[0]:
             topics.append(Topic(s.index, marked=True))
         if s.index in turns.many and max(len(ids), len(names)) > 1:
-            topics += _several_at(s, topics.pop(), ids, names)
+            here = [m for m in mentions if m.sentence == s.index]
+            topics += _several_at(s, topics.pop(), here, ids, names)
         else:
             topics[-1].ids += ids
             topics[-1].names += names
@@ -251,8 +252,13 @@ def _named_at(
     return list(dict.fromkeys(counted_ids(here))), list(names)
 
 
-def _several_at(sentence: Sentence, open_: Topic, ids: list[str], names: list[str]) -> list[Topic]:
-    """A topic for each session id, or else for each client, that one sentence names."""
+def _several_at(
+    sentence: Sentence, open_: Topic, here: Sequence[Mention], ids: list[str], names: list[str]
+) -> list[Topic]:
+    """A topic for each session id, or else for each client, that one sentence names.
+
+    A single id is that of the client named last before it.
+    """
     by_id = len(ids) > 1
     topics = [
         Topic(sentence.index, [value] if by_id else [], [] if by_id else [value], together=True)
@@ -261,8 +267,17 @@ def _several_at(sentence: Sentence, open_: Topic, ids: list[str], names: list[st
     if by_id and len(names) == len(ids):
         for topic, name in zip(topics, names, strict=True):
             topic.names.append(name)
+    elif ids and not by_id:
+        topics[_whose(ids[0], here, names)].ids += ids
     topics[0].ids[:0], topics[0].names[:0] = open_.ids, open_.names
     return topics
+
+
+def _whose(session_id: str, here: Sequence[Mention], names: Sequence[str]) -> int:
+    """The number of the name that stands last before *session_id*, 0 where none does."""
+    end = next(m.span.start for m in here if m.value == session_id)
+    named = [m for m in here if m.value in names and m.span.start < end]
+    return names.index(max(named, key=lambda m: m.span.start).value) if named else 0
 
 
 def _is_beside(reading: Reading, sentences: Sequence[Sentence]) -> bool:

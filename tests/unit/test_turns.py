@@ -58,6 +58,17 @@ def test_where_nothing_turns_there_is_one_request_with_all_sessions():
     assert only.session_ids == ("HT-204518", "HT-204533")
 
 
+def test_one_session_among_several_clients_is_that_of_the_client_named_before_it():
+    view = view_of(
+        "Mr Snell and Mrs Kwan (HT-204518, Tuesday at 2) are both new and neither is for me."
+    )
+
+    first, second = groups_at(view, (), many=("Mr Snell",))
+
+    assert (first.client_ref, first.session_ids) == ("Mr Snell", ())
+    assert (second.client_ref, second.session_ids) == ("Mrs Kwan", ("HT-204518",))
+
+
 def test_sessions_named_together_at_first_go_to_their_requests_in_order():
     view = view_of(
         "HT-204518 and HT-204533 both need to go. The ten o'clock wants EMDR."
