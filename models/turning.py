@@ -21,7 +21,6 @@ from models.features import Floats, Ints
 from models.heads import KIND_SIGNALS
 from models.targets import turn_targets
 from models.views import View
-from triage.cue_words import CUES, cues
 from triage.grouping import group
 from triage.turns import OPENINGS, Turns, openings
 
@@ -46,9 +45,9 @@ def turned(turning: Turning, view: View, said: Mapping[str, Floats]) -> View:
     """
     if len(view.groups) > 1:
         return view
-    features = turn_features(view, said)  # the last columns are younger than some releases
+    features = turn_features(view, said)
     found = [
-        np.exp(decision.log_probabilities(features[:, : len(decision.weights)])[:, 1])
+        np.exp(decision.log_probabilities(features)[:, 1])
         for decision in (turning.opens, turning.many)
     ]
     return _split(view, *found)
@@ -83,8 +82,7 @@ def turn_features(view: View, said: Mapping[str, Floats]) -> Floats:
     asks = margins(said["says"][:, _ASKS], exclusive=False)
     asked = _before(np.maximum.accumulate(asks, axis=0))
     told = [turns, _before(turns), _loudest_other(turns), asks, asked, asks * asked]
-    words = np.asarray(cues([s.text for s in view.reading.sentences]), dtype=np.float32)
-    return np.hstack([*told, rules, rules * turns[:, :1], words.reshape(len(turns), CUES)])
+    return np.hstack([*told, rules, rules * turns[:, :1]])
 
 
 def _before(rows: Floats) -> Floats:
