@@ -337,7 +337,7 @@ def test_the_released_reader_reads_the_part_as_a_mail_of_its_own(team: Team) -> 
     [first] = team.mail(
         "Please cancel Imogen Hart's session HT-218834.",
         "I have told her and we talked through why: she has OCD and needs ERP.",
-        "Sarah Malik too, plateaued since xmas, HT-210002.",
+        "Sarah Malik too, plateaued since xmas, HT-210002 and HT-210003.",
     )
     assert len(team.store.queue()) == 1
 
@@ -345,7 +345,7 @@ def test_the_released_reader_reads_the_part_as_a_mail_of_its_own(team: Team) -> 
 
     assert not done.refused, done.refused
     [second] = done.cases
-    assert team.case(second).request.session_ids == ("HT-210002",)
+    assert team.case(second).request.session_ids == ("HT-210002", "HT-210003")
     assert team.case(second).request.fit_reasons == ("no_progress",)
     assert team.case(first).request.session_ids == ("HT-218834",)
     assert "no_progress" not in team.case(first).request.fit_reasons
