@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -213,7 +214,10 @@ def _arrays(model: Model) -> bytes:
             arrays[f"turning.{name}.weights"] = decision.weights
             arrays[f"turning.{name}.bias"] = decision.bias
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, values in arrays.items():  # as np.savez_compressed, which knows no level
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
     return buffer.getvalue()
 
 
