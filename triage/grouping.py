@@ -43,7 +43,9 @@ def group(
     """
     if turns is None:
         topics = topics_of(reading, mentions)
-        topics = topics or topics_at(reading, mentions, turns_by_session(reading, mentions))
+        by_session = turns_by_session(reading, mentions)
+        if by_session.opens and not topics:  # most messages have none: nothing more is looked for
+            topics = topics_at(reading, mentions, by_session)
     else:
         topics = topics_at(reading, mentions, turns)
     live = [t for t in topics if not t.dropped]
