@@ -16,6 +16,7 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Final
 
 from triage.records import Email, Part, Span
+from triage.sentences import split
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -40,25 +41,6 @@ _PLAIN = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "´": "'",
 _PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".", "\t": " "}
 _PLAIN |= {"•": "*", "·": "*", "●": "*", "▪": "*", "◦": "*", "‣": "*", "\x0b": "\n", "\x0c": "\n"}
 _PLAIN |= {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
-
-_STARTERS = (
-    "He|She|They|I|We|It|This|That|My|Her|His|Their|The|You|Please|Pls|Could|Can|Would|There|So|But"
-    "|And|Not|No|If|As|Thanks|Session|Booking|First|Second|Our|Both|Who|What|Is|Are|Has|Just"
-)
-#: Where a sentence ends: at a line end, or at closing punctuation that no abbreviation explains.
-_END = re.compile(
-    r"\n\s*"
-    r"|(?:[.!?]+[\"')\]]*|[^\x00-\u2bff\ufe00-\ufe0f]+)[ ]+(?=[\"'(\[*]*[^\s,;.)\-&])"
-)
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof|[Rr]ev|[Ss]t|[Ee]\.g|[Ii]\.e|e\.?g|i\.?e|vs|approx|esp"
-    r"|incl|nr"
-    r"|no|No|ref|Ref|tel|Tel|ext|ca|cf|appt|wk|hrs?|mins?|Weds?|Thurs?|Tues?|Mon|Fri|Sat|Sun|Jan"
-    r"|Feb"
-    r"|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\d)\.$"
-)
-_INITIAL = re.compile(r"(?:^|[\s(.])[A-Z]\.$")
-_STARTER = re.compile(rf"[\"'(\[*]*(?:{_STARTERS})\b")
 
 
 class _Folding(dict[int, str | None]):
@@ -340,46 +322,3 @@ def _lower(text: str) -> str:
     """Lower case, so that "CAN'T" falls into the words that "can't" does; of the same length."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else text
-
-
-def split(text: str) -> list[tuple[int, int]]:
-    """Offsets of the sentences of folded *text*; blank stretches belong to none.
-
-    Lines end sentences (mail is written in lines), wrapped ones were joined by ``fold``. Titles,
-    initials, "e.g.", "6.30pm" and "29.09." do not end one.
-    """
-    bounds: list[tuple[int, int]] = []
-    begin = 0
-    for end in _END.finditer(text):
-        if "\n" not in end[0] and _is_abbreviation(text, end):
-            continue
-        _keep(bounds, text, begin, end.start() if "\n" in end[0] else end.end())
-        begin = end.end()
-    _keep(bounds, text, begin, len(text))
-    return bounds
-
-
-def _keep(bounds: list[tuple[int, int]], text: str, first: int, last: int) -> None:
-    while first < last and text[first].isspace():
-        first += 1
-    while last > first and text[last - 1].isspace():
-        last -= 1
-    if first < last:
-        bounds.append((first, last))
-
-
-def _is_abbreviation(text: str, end: re.Match[str]) -> bool:
-    if not end[0].startswith(". "):
-        return False
-    before = text[max(0, end.start() - 8) : end.start() + 1]
-    follows_starter = _STARTER.match(text, end.end()) is not None
-    if _INITIAL.search(before):
-        return not follows_starter
-    if not _ABBREVIATION.search(before):
-        return False
-    # "I said no. She…" and "at 5. Please…" end; "no. 204518", "Dr. Menon" and "24.09. 17:30" go on.
-    if before[-2].isdigit():
-        return text[end.end()].isdigit()
-    if before.lower().endswith(("no.", "sat.", "sun.", "mar.", "ref.", "nr.")):
-        return text[end.end()] in "0123456789#" or text.startswith("HT", end.end())
-    return not follows_starter

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading_mail import groups, language, mail, noticed, read
 
-from triage.language import fold, split
+from triage.language import fold
+from triage.sentences import split
 
 
 def sentences(text):
@@ -50,6 +51,31 @@ def test_a_line_that_a_mail_program_broke_is_read_as_one():
     )
 
     assert len(sentences(text)) == 1
+
+
+def test_a_long_line_without_punctuation_is_read_as_the_sentences_it_holds():
+    run_on = (
+        "Please cancel HT-204518 on Friday with the new client She wants EMDR for her flashbacks"
+        " and it is nothing that I am trained in I have told her why and what I would suggest and"
+        " she sees it Could you find somebody for her"
+    )
+
+    assert sentences(run_on) == [
+        "Please cancel HT-204518 on Friday with the new client",
+        "She wants EMDR for her flashbacks and it is nothing that I am trained in",
+        "I have told her why and what I would suggest and she sees it",
+        "Could you find somebody for her",
+    ]
+
+
+def test_a_long_sentence_with_its_punctuation_stays_whole():
+    whole = (
+        "Owing to my father's stroke I'm relocating to Pune on 30 June for an unknown period,"
+        " and so the Tuesday client whom I have seen since the spring needs somebody who can see"
+        " her in the evenings and who would not mind The Hague's time zone."
+    )
+
+    assert sentences(whole) == [whole]
 
 
 def test_a_sentence_points_at_the_words_as_written():
