@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from triage.detectors.chosen_time import choose, is_likely_for, settled_for
 from triage.detectors.mention import Mention
-from triage.detectors.session_time import choose, settled_for
 from triage.language import Reading
 from triage.topics import Topic, counted_ids, sentences_about, topics_of
 from triage.turns import Turns, topics_at, turns_by_session
@@ -72,10 +72,11 @@ def _group(
 ) -> Group:
     inside = [m for m in mentions if m.sentence in set(sentences)]
     owned = [m for m in inside if m.sentence in set(own)]
+    time = _time(ids, inside, own)
     return Group(
         tuple(dict.fromkeys(ids)),
         name or _client(owned) or _client(inside),
-        _time(ids, inside, own),
+        None if time is None else time.value,
         sentences,
         tuple(inside),
         own,
@@ -83,10 +84,10 @@ def _group(
     )
 
 
-def _time(ids: Sequence[str], inside: Sequence[Mention], own: Sequence[int]) -> str | None:
+def _time(ids: Sequence[str], inside: Sequence[Mention], own: Sequence[int]) -> Mention | None:
     """One time is not that of several sessions."""
     time = choose([m for m in inside if m.sentence in set(own)]) or choose(inside)
-    return None if time is None or len(set(ids)) > 1 else time.value
+    return None if len(set(ids)) > 1 else time
 
 
 def settled_mentions(group: Group, kind: str, sent: datetime) -> tuple[Mention, ...]:
@@ -100,7 +101,10 @@ def time_of(group: Group, kind: str, sent: datetime) -> str | None:
 
     ``group.session_time`` was found before.
     """
-    return _time(group.session_ids, settled_mentions(group, kind, sent), group.own)
+    time = _time(group.session_ids, settled_mentions(group, kind, sent), group.own)
+    if time is None or not is_likely_for(time, kind, names_session=bool(group.session_ids)):
+        return None
+    return time.value
 
 
 def _client(mentions: Iterable[Mention]) -> str | None:

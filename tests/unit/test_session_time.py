@@ -3,7 +3,8 @@
 import pytest
 from reading_mail import groups, noticed, read, values
 
-from triage.detectors.session_time import choose, session_times
+from triage.detectors.chosen_time import choose
+from triage.detectors.session_time import session_times
 from triage.grouping import settled_mentions, time_of
 
 
@@ -176,6 +177,21 @@ def test_what_is_asked_tells_whether_the_day_is_to_come_or_gone(text, kind, mean
     assert time_of(groups(text)[0], kind, sent) == meant
     told = [m.value for m in settled_mentions(groups(text)[0], kind, sent)]
     assert meant is None or meant in told
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "meant"),
+    [
+        ("We are closed until Monday 16 March.", "other", None),
+        ("Could you move HT-204518 from Friday to the week after?", "other", "2026-03-13"),
+        ("I rang her twice on Monday and she did not answer.", "update", None),
+        ("HT-204518 on Friday at 5pm: she knows now.", "update", "2026-03-13T17:00"),
+        ("The invoice of 3 March is still unpaid.", "other", None),
+        ("Our last session is on Friday 13 March.", "referral", "2026-03-13"),
+    ],
+)
+def test_a_day_is_the_sessions_where_what_is_asked_makes_that_likely(text, kind, meant):
+    assert time_of(groups(text)[0], kind, read(text).email.sent_at) == meant
 
 
 def test_a_time_beside_the_session_id_in_quoted_text_counts_where_the_answer_names_none():

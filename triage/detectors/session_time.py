@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 from math import exp
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -69,14 +68,19 @@ _MY_HANDLE = re.compile(
     r"|evening)'?s|\w+day'?s)\s$"
 )
 
+#: "today: the 9am".
+_HANDLE_WITHIN: Final = re.compile(
+    r"\b(?:my|the|his|her|their|our|your) \d{1,2}(?:[:.]\d\d)? ?(?:am|pm|o'?clock)\b"
+)
+
 
 def session_times(reading: Reading) -> tuple[Mention, ...]:
     """Every time that the subject and new text name, resolved, as "YYYY-MM-DDTHH:MM" or
     "YYYY-MM-DD".
 
     ``confidence`` says how likely it is the session's own time rather than that of a call, a
-    message or a deadline; ``choose`` picks the best. Flags: "recurring", "contact", "deadline",
-    "handle" ("my 9am").
+    message or a deadline; ``triage.detectors.chosen_time`` picks the best. Flags: "recurring",
+    "contact", "deadline", "handle" ("my 9am").
     """
     sent = reading.email.sent_at.astimezone(LONDON)
     found: list[Mention] = []
@@ -85,71 +89,6 @@ def session_times(reading: Reading) -> tuple[Mention, ...]:
     for part in parts:
         found += _in_part(reading, part, sent, before)
     return tuple(found)
-
-
-def choose(mentions: Sequence[Mention]) -> Mention | None:
-    """The mention that most likely tells when the session is, or None.
-
-    Among mentions of the same day the one with a clock time is taken.
-    """
-    named = [m for m in mentions if m.label == "session_time"]
-    times = [m for m in named if "recurring" not in m.flags]
-    best = max(times, key=lambda m: m.confidence, default=None)
-    if best is None or best.confidence < _ENOUGH:
-        return None
-    if "T" in best.value:
-        return best
-    clocked = [m for m in times if m.value.startswith(best.value + "T") and m.confidence >= _ENOUGH]
-    if clocked:
-        return max(clocked, key=lambda m: m.confidence)
-    weekday = date.fromisoformat(best.value).weekday()
-    for m in named:  # "Thursdays at noon … this Thursday"
-        day, _, clock = m.value.partition("T")
-        if clock and "recurring" in m.flags and date.fromisoformat(day).weekday() == weekday:
-            return replace(best, value=f"{best.value}T{clock}")
-    return best
-
-
-_ENOUGH: Final = 0.1
-_ELSEWHERE: Final = frozenset(("contact", "deadline", "recurring"))
-#: Kinds that speak of a session that is still to come.
-_COMING: Final = frozenset(("cancellation", "withdrawal", "enquiry", "update"))
-
-
-def settled_for(mention: Mention, kind: str, sent: datetime) -> Mention | None:
-    """*mention* as a request of this *kind* means it, or None where it cannot mean the session.
-
-    A reason is noted when a session can no longer be cancelled: a day named without more
-    ("Saturday", "the 20th") is the last such day, unless it is tomorrow. Nobody cancels a session
-    that is over, or asks how to: there it is the next.
-    """
-    if mention.label != "session_time":
-        return mention
-    day = date.fromisoformat(mention.value[:10])
-    ahead = (day - sent.astimezone(LONDON).date()).days
-    if kind == "note_reason":
-        mention = _moved(mention, day, back=True) if ahead > 1 else mention
-        return replace(mention, confidence=_likelier(mention.confidence)) if ahead <= 0 else mention
-    if kind == "other" and ahead == 0 and not mention.flags & _ELSEWHERE:
-        return replace(mention, confidence=_likelier(mention.confidence))
-    if kind in _COMING and ahead < 0:
-        return _moved(mention, day, back=False) if "weekday" in mention.flags else None
-    return mention
-
-
-def _likelier(confidence: float) -> float:
-    """Without what was taken off because the day is no day ahead."""
-    return 1 / (1 + exp(_WEIGHTS["today"]) * (1 / confidence - 1))
-
-
-def _moved(mention: Mention, day: date, *, back: bool) -> Mention:
-    """The same weekday a week, or the same day of the month a month, before or after."""
-    if "weekday" in mention.flags:
-        day += timedelta(-7 if back else 7)
-    elif "of_month" in mention.flags and back:
-        last = day.replace(day=1) - timedelta(1)
-        day = last.replace(day=min(day.day, last.day))
-    return replace(mention, value=day.isoformat() + mention.value[10:])
 
 
 def unsettled(day: Day) -> set[str]:
@@ -306,7 +245,9 @@ def _mention(
     sentence = reading.sentences[at]
     before = text[max(sentence.first, first - 60) : first]
     after = text[last : min(sentence.last, last + 45)]
-    flags = _flags(day, clock, before, after)
+    flags = _flags(day, before, after)
+    if clock is not None and (_MY_HANDLE.search(before) or _HANDLE_WITHIN.search(text[first:last])):
+        flags.add("handle")
     value = day.day.isoformat() + (f"T{clock[0]:02}:{clock[1]:02}" if clock else "")
     confidence = _confidence(
         part, day, clock, sent, (before, after, sentence.text), flags, late=late
@@ -315,7 +256,7 @@ def _mention(
     return Mention("session_time", value, span, at, "session_time", confidence, frozenset(flags))
 
 
-def _flags(day: Day, clock: tuple[int, int] | None, before: str, after: str) -> set[str]:
+def _flags(day: Day, before: str, after: str) -> set[str]:
     flags = unsettled(day)
     if day.recurring or _RECURRING.search(before) or _RECURRING_AFTER.match(after):
         flags.add("recurring")
@@ -325,13 +266,11 @@ def _flags(day: Day, clock: tuple[int, int] | None, before: str, after: str) -> 
         flags.add("contact")
     if _DEADLINE.search(before):
         flags.add("deadline")
-    if clock is not None and _MY_HANDLE.search(before):
-        flags.add("handle")
     return flags
 
 
 #: Weights of a logistic regression over the corpora (is this mention the session's time?), rounded.
-_WEIGHTS: Final = {
+WEIGHTS: Final = {
     "bias": -0.8,
     "clock": 1.6,
     "subject": 1.8,
@@ -383,7 +322,7 @@ def _confidence(
         "today": ahead == 0 and not late,
         "far": ahead > _FAR_AHEAD,
     }
-    score = _WEIGHTS["bias"] + sum(_WEIGHTS[sign] for sign, holds in signs.items() if holds)
+    score = WEIGHTS["bias"] + sum(WEIGHTS[sign] for sign, holds in signs.items() if holds)
     return 1 / (1 + exp(-score))
 
 
