@@ -1,8 +1,7 @@
 """The fine-tuned transformer as an ONNX graph with eight-bit weights, written node by node.
 
 Written and not traced: attention is one node, and nothing is spent on masks, for each window is
-read alone and holds no padding. Such a graph reads a message in two thirds of the time of a traced
-one (docs/understanding.md).
+read alone and holds no padding. It takes a tenth less time than a traced one.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save
 
 from models.encoder import WIDTH
+from models.network import array_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from models.network import Transformer
 
@@ -58,19 +58,14 @@ class _Graph:
         return found
 
     def linear(self, value: str, layer: nn.Linear, name: str) -> str:
-        weight = self.constant(f"{name}.weight", _values(layer.weight).T)
-        bias = self.constant(f"{name}.bias", _values(layer.bias))
+        weight = self.constant(f"{name}.weight", array_of(layer.weight).T)
+        bias = self.constant(f"{name}.bias", array_of(layer.bias))
         return self.node("Add", [self.node("MatMul", [value, weight], f"{name}.x"), bias], name)
 
     def norm(self, value: str, layer: nn.LayerNorm, name: str) -> str:
-        weight = self.constant(f"{name}.weight", _values(layer.weight))
-        bias = self.constant(f"{name}.bias", _values(layer.bias))
+        weight = self.constant(f"{name}.weight", array_of(layer.weight))
+        bias = self.constant(f"{name}.bias", array_of(layer.bias))
         return self.node("LayerNormalization", [value, weight, bias], name, epsilon=layer.eps)
-
-
-def _values(tensor: Tensor) -> np.ndarray:
-    found: np.ndarray = tensor.detach().float().numpy()
-    return found
 
 
 def graph_of(transformer: Transformer, heads: int) -> ModelProto:
@@ -79,9 +74,9 @@ def graph_of(transformer: Transformer, heads: int) -> ModelProto:
     length = graph.node("Shape", ["numbers"], "length", start=1, end=2)
     bounds = [graph.constant("zero", np.int64(0)), graph.node("Squeeze", [length], "tokens")]
     order = graph.node("Range", [*bounds, graph.constant("one", np.int64(1))], "order")
-    place = graph.constant("place.weight", _values(transformer.place.weight))
+    place = graph.constant("place.weight", array_of(transformer.place.weight))
     places = graph.node("Gather", [place, order], "places")
-    word = graph.constant("word.weight", _values(transformer.word.weight))
+    word = graph.constant("word.weight", array_of(transformer.word.weight))
     words = graph.node("Gather", [word, "numbers"], "words")
     states = graph.norm(graph.node("Add", [words, places], "embedded"), transformer.norm, "norm")
     for number, layer in enumerate(transformer.layers):

@@ -197,7 +197,7 @@ def exported(network: Network) -> tuple[bytes, Readout]:
     graph = graph_of(network.transformer, _HEADS)
     numbers = torch.arange(_SAMPLE)[None] * 100 + 1000
     with torch.no_grad():
-        apart = np.abs(states_by(graph, numbers.numpy()) - _array(network.transformer(numbers)))
+        apart = np.abs(states_by(graph, numbers.numpy()) - array_of(network.transformer(numbers)))
     if apart.max() > _ROUNDING:
         raise RuntimeError(f"the exported graph is not the network: {apart.max():.4f} apart")
     return in_eight_bits(graph), readout_of(network)
@@ -206,12 +206,13 @@ def exported(network: Network) -> tuple[bytes, Readout]:
 def readout_of(network: Network) -> Readout:
     layers = {name: network.upon[name] for name in (*OF_SENTENCES, *OF_REQUESTS)}
     return Readout(
-        {name: _array(layer.weight).T.copy() for name, layer in layers.items()},
-        {name: _array(layer.bias) for name, layer in layers.items()},
-        _array(network.attention.weight).T.copy(),
+        {name: array_of(layer.weight).T.copy() for name, layer in layers.items()},
+        {name: array_of(layer.bias) for name, layer in layers.items()},
+        array_of(network.attention.weight).T.copy(),
     )
 
 
-def _array(tensor: Any) -> Floats:  # noqa: ANN401 - a parameter, typed Tensor | Module
+def array_of(tensor: Any) -> Floats:  # noqa: ANN401 - a parameter, typed Tensor | Module
+    """The numbers of *tensor*, in single precision."""
     found: Floats = tensor.detach().float().numpy()
     return found

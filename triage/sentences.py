@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_STARTERS = (
-    "He|She|They|I|We|It|This|That|My|Her|His|Their|The|You|Please|Pls|Could|Can|Would|There|So|But"
-    "|And|Not|No|If|As|Thanks|Session|Booking|First|Second|Our|Both|Who|What|Is|Are|Has|Just"
+#: Words that open a sentence wherever they have a capital, and those that do after a full stop.
+_OPENERS = (
+    "He|She|They|We|It|This|That|My|Her|His|Their|The|You|Please|Pls|Could|Can|Would|There|So|But"
+    "|And|Not|No|If|As|Thanks|Our|Both|Who|What|Is|Are|Has|Just"
 )
+_STARTERS = f"{_OPENERS}|I|Session|Booking|First|Second"
 #: Where a sentence ends: at a line end, or at closing punctuation that no abbreviation explains.
 _END = re.compile(
     r"\n\s*"
@@ -49,8 +51,7 @@ _RUN_ON: Final = 200
 #: Where one of them begins. "I" opens a sentence with these verbs alone, and not after a word that
 #: goes on with it ("and I have", "what I told her").
 _OPENING: Final = re.compile(
-    r"(?<=[a-z0-9)]) (?=(?:He|She|They|We|It|This|That|My|Her|His|Their|The|You|Please|Pls|Could"
-    r"|Can|Would|There|So|But|And|Not|No|If|As|Thanks|Our|Both|Who|What|Is|Are|Has|Just)\b)"
+    rf"(?<=[a-z0-9)]) (?=(?:{_OPENERS})\b)"
     r"|(?<!\band)(?<!\bbut)(?<!\bthat)(?<!\bwhat)(?<!\bas)(?<!\bif)(?<!\bso)(?<!\bor)(?<!\bthan)"
     r"(?<!\bwhen)(?<!\bwhich)(?<!\bbecause)(?<!\bbefore)(?<!\bafter)(?<!\bsince)(?<!\bwhile)"
     r"(?<=[a-z0-9)]) (?=I(?:'m|'ve|'d|'ll|m|ve| am| have| havent| haven't| had| will| would| told"
