@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -25,6 +25,8 @@ from models.encoder import (
     open_encoder,
     read_deeply,
 )
+from models.extras import require
+from models.features import Floats
 from models.train import Lesson, Tuned, blocks_of
 from models.turning import learn_turning
 from models.views import View
@@ -39,7 +41,8 @@ PARTS: Final = 3
 NETWORK: Final = "encoder.onnx"
 VOCABULARY: Final = "tokenizer.json"
 READOUT: Final = "readout.npz"
-_ABOUT: Final = "tuning.json"
+#: What was fine-tuned on, and how; kept beside a release.
+TUNING: Final = "tuning.json"
 
 Progress = Callable[[str], None]
 
@@ -72,6 +75,57 @@ def tune(
             _write(folder / job.readout, readout_bytes(readout))
             _write(folder / job.network, network)
             tell(f"fine-tuned on {len(job.files)} of {len(corpus.files)} files")
+
+
+def average(folders: Sequence[Path], folder: Path) -> None:
+    """Keep in *folder* the mean of the tunings in *folders*, weight by weight: some seconds.
+
+    Networks tuned from one start err apart, and their mean errs less than each (Wortsman et al.
+    2022, arXiv:2203.05482). Raises CorpusError where one has learned from messages that another
+    leaves out, or from other messages of the same name.
+    """
+    require("onnx", "tuning")
+    from models.averaging import mean_of
+
+    abouts = [_read_about(each) for each in folders]
+    files = _in_common(abouts)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, {"files": files, "parts": PARTS, "mean_of": abouts})
+    _write(folder / VOCABULARY, (folders[0] / VOCABULARY).read_bytes())
+    for job in _jobs(tuple(files)):
+        readouts = [readout_from((each / job.readout).read_bytes()) for each in folders]
+        _write(folder / job.readout, readout_bytes(_mean_readout(readouts)))
+        networks = [(each / job.network).read_bytes() for each in folders]
+        _write(folder / job.network, mean_of(networks))
+
+
+def _in_common(abouts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The files that the tunings learned from, dealt into parts as by each of them."""
+    longest: dict[str, str] = max((about["files"] for about in abouts), key=len)
+    parts = blocks_of(tuple(longest), PARTS)
+    for files in (about["files"] for about in abouts):
+        other = [file for file, digest in files.items() if longest.get(file) != digest]
+        both = zip(blocks_of(tuple(files), PARTS), parts, strict=True)
+        other += [file for mine, theirs in both for file in mine if file not in theirs]
+        if other:
+            raise CorpusError(
+                f"these tunings have no mean: {', '.join(sorted(set(other)))} differ between them"
+                " or were left out of other networks"
+            )
+    return longest
+
+
+def _mean_readout(readouts: Sequence[Readout]) -> Readout:
+    def mean(arrays: Iterable[Floats]) -> Floats:
+        found: Floats = np.mean(list(arrays), axis=0, dtype=np.float32)
+        return found
+
+    first = readouts[0]
+    return Readout(
+        {name: mean(r.weights[name] for r in readouts) for name in first.weights},
+        {name: mean(r.bias[name] for r in readouts) for name in first.bias},
+        mean(r.attention for r in readouts),
+    )
 
 
 class _Job(NamedTuple):
@@ -196,16 +250,16 @@ def _files(corpus: Corpus) -> dict[str, str]:
 
 
 def _claim(folder: Path, about: Mapping[str, Any]) -> None:
-    path = folder / _ABOUT
+    path = folder / TUNING
     if not path.exists():
         _write(path, (json.dumps(about, indent=1) + "\n").encode())
     elif _read_about(folder) != about:
-        raise CorpusError(f"{folder} holds another tuning (see {_ABOUT} there); name a new folder")
+        raise CorpusError(f"{folder} holds another tuning (see {TUNING} there); name a new folder")
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((folder / TUNING).read_text(encoding="utf-8"))
     except OSError:
         raise CorpusError(f"{folder} holds no tuning; make one with `models tune`") from None
     return found

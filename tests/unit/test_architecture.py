@@ -27,6 +27,7 @@ OWNERS = {
     "jwt": ("ingest/service_account.py",),
     "mailparser": ("ingest/",),
     "matplotlib": ("models/plots.py", "models/report.py"),
+    "onnx": ("models/averaging.py", "models/graph.py"),
     "oauthlib": ("ingest/oauth.py", "ingest/signing_in.py"),
     "pandas": ("models/", "review/learning.py", "store/"),
     "psycopg": ("store/",),
