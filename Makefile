@@ -100,8 +100,8 @@ $(BIN)/.tuning: $(BIN)/.dev
 	@touch $@
 
 tune: $(BIN)/.tuning  ## Fine-tune the transformer twice and average: two hours each on two cores
-	$(BIN)/fit-triage models tune --seed 0 --out $(MODEL)/tuned-0
-	$(BIN)/fit-triage models tune --seed 1 --out $(MODEL)/tuned-1
+	$(BIN)/fit-triage models tune --out $(MODEL)/tuned-0
+	$(BIN)/fit-triage models tune --lines-as-requests --out $(MODEL)/tuned-1
 	$(BIN)/fit-triage models average $(MODEL)/tuned-0 $(MODEL)/tuned-1 --out $(MODEL)/tuned
 
 evaluate: tune   ## The whole table, each corpus file read by models that never saw it

