@@ -195,9 +195,12 @@ def test_an_id_in_quoted_text_counts_only_where_the_sender_points_at_it():
 def test_an_answer_to_questions_about_one_session_is_about_that_session():
     quoted = "> Shall we cancel HT-204518? Does he know?"
 
-    found = values("To answer your two questions: yes, and he does.", "session_ids", quoted=quoted)
-
-    assert found == ["HT-204518"]
+    for text in (
+        "To answer your two questions: yes, and he does.",
+        "Yes to both, and thank you.",
+        "(a) Yes. (b) He does.",
+    ):
+        assert values(text, "session_ids", quoted=quoted) == ["HT-204518"]
 
 
 def test_an_answer_by_numbers_names_the_listed_sessions():
@@ -205,6 +208,16 @@ def test_an_answer_by_numbers_names_the_listed_sessions():
 
     found = values(
         "1 yes please\n2 no, leave it in, scrap my request", "session_ids", quoted=quoted
+    )
+
+    assert found == ["HT-204518", "HT-204600"]
+
+
+def test_an_answer_by_letters_names_the_listed_sessions():
+    quoted = "> a) HT-204518, Monday\n> b) HT-204600, Tuesday"
+
+    found = values(
+        "a) yes please\nb) no, leave it in, scrap my request", "session_ids", quoted=quoted
     )
 
     assert found == ["HT-204518", "HT-204600"]

@@ -250,7 +250,7 @@ _ANSWERS = re.compile(
     r"|\banswers (?:inline|beneath|below|between)\b"
     r"|\byour (?:two|three|four|both|other|first|second|last|[2-9])"
     r" (?:questions?|points?|queries)\b"
-    r"|\b(?:yes|no) to (?:the|your) (?:first|second|third|both)\b|\brespond to your\b",
+    r"|\b(?:yes|no) to (?:(?:the|your) )?(?:first|second|third|both)\b|\brespond to your\b",
     re.IGNORECASE,
 )
 _NOT_BELOW = re.compile(
@@ -262,15 +262,17 @@ _PLURAL_BELOW = re.compile(
     r"\b(?:both|all|two|three|those|these|bookings|sessions|requests)\b[^.\n]{0,25}\bbelow\b",
     re.IGNORECASE,
 )
-#: "1 yes", "The second: …", "Second one's off": an answer, item by item, to a numbered list.
+#: "1 yes", "(b) no", "The second: …", "Second one's off": answers, item by item, to a list.
 _ORDINALS: Final = {
     word: number
-    for number, words in enumerate(("first|1st|1", "second|2nd|2", "third|3rd|3", "fourth|4"), 1)
+    for number, words in enumerate(
+        ("first|1st|1|a", "second|2nd|2|b", "third|3rd|3|c", "fourth|4|d"), 1
+    )
     for word in words.split("|")
 }
 _ITEM_ANSWER = re.compile(
-    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)(first|second|third"
-    r"|fourth|[1-4](?:st|nd|rd)?)"
+    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)\(?(first|second"
+    r"|third|fourth|[1-4](?:st|nd|rd)?|(?<=\()[a-d](?=\))|[a-d](?=[.):]))"
     r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes"
     r"|one)\b))",
     re.IGNORECASE,
@@ -281,7 +283,7 @@ _ITEM_VERB = re.compile(
     re.IGNORECASE,
 )
 _LIST_LINE = re.compile(
-    r"^[>\s]*(?:\(?([1-9])[.):]|[-*])[^\n]*?HT[- ]?(\d{3} ?\d{3})", re.IGNORECASE | re.MULTILINE
+    r"^[>\s]*(?:\(?([1-9a-d])[.):]|[-*])[^\n]*?HT[- ]?(\d{3} ?\d{3})", re.IGNORECASE | re.MULTILINE
 )
 _ALREADY = re.compile(
     r"\balready\b|\bstays?\b|\bkeep\b|\bas (?:i wrote|it is|is)\b|\bconfirmed\b|\bis fine\b",
