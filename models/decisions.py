@@ -15,7 +15,7 @@ import numpy as np
 
 from models.evidence import MARK_COLUMN, SAY_COLUMN, Evidence
 from models.features import Floats, Ints
-from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS
+from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS, TURNS
 from triage.labels import CODE_SETS
 
 _FIELDS: Final = tuple(CODE_SETS)
@@ -68,8 +68,19 @@ def count_features(evidence: Evidence) -> Floats:
             deep.alone[:, asks],
             evidence.whole["kind"],
             evidence.plain,
+            _raised(deep),
+            _in_message(_raised(deep), deep.owner),
         ]
     )
+
+
+def _raised(evidence: Evidence) -> Floats:
+    """How loudly a request's sentences raise a matter that is none of fit.
+
+    Only transformers say so, and none before release 0.7.0: then there is no column.
+    """
+    turns = evidence.best.get("turns", np.empty((len(evidence.owner), 0), np.float32))
+    return turns[:, TURNS.index("raises") :]
 
 
 def sure_features(kind: Floats, count: Mapping[str, Floats], evidence: Evidence) -> Floats:
@@ -139,6 +150,8 @@ def _kind_features(evidence: Evidence) -> Floats:
             _in_message(evidence.whole["kind"], evidence.owner),
             _in_message(asks, evidence.owner),
             evidence.alone[:, [SAY_COLUMN[s] for s in KIND_SIGNALS]],
+            _raised(evidence),
+            _in_message(_raised(evidence), evidence.owner),
             evidence.whole["stage"],
             says[:, others],
             says[:, reasons].max(axis=1, keepdims=True),

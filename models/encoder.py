@@ -205,8 +205,8 @@ def _of_sentences(readout: Readout, owners: Ints, states: Floats, count: int) ->
     held = owners >= 0
     there, starts = np.unique(owners[held], return_index=True)
     rows = {
-        name: np.full((count, n), _SILENT, np.float32)
-        for name, n in OF_SENTENCES.items()
+        name: np.full((count, len(readout.bias[name])), _SILENT, np.float32)
+        for name in OF_SENTENCES
         if name in readout.weights
     }
     rows["told"][:, -1] = -_SILENT  # "unknown"

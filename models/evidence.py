@@ -37,6 +37,7 @@ _AROUND: Final = [
         ("kind", "referral"),
     )
 ]
+_OF_SENTENCES: Final = ("told", "says", "turns")
 _WHOLE: Final = ("kind", "stage", "told_overall", "marks", "count")
 _SILENCE: Final = -1.2  # what most sentences score for most labels
 _OFFICE_HOURS: Final = range(9, 18)
@@ -65,7 +66,8 @@ def gather(views: Sequence[View], scores: Scores) -> Evidence:
     """Line up everything that bears on each request of *views*."""
     rows, starts = _sentence_rows(views, scores)
     best, where = {}, {}
-    margins = {name: _with_silence(scores.by_head[name]) for name in ("told", "says")}
+    heads = [name for name in _OF_SENTENCES if name in scores.by_head]
+    margins = {name: _with_silence(scores.by_head[name]) for name in heads}
     for name, values in margins.items():
         best[name], where[name] = _best(values, rows, starts)
     loudness = np.exp(_LOUDNESS * margins["told"])[rows]

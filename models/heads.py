@@ -35,8 +35,10 @@ MARKS: Final = CODE_SIGNALS + FLAG_SIGNALS + AGREEMENT_SIGNALS
 #: fit beside those that are.
 COUNTS: Final = ("spurious", "beside")
 #: Whether a sentence of the text turns to another client or matter than those before it, and
-#: whether several are named in it at once.
-TURNS: Final = ("opens", "many")
+#: whether several are named in it at once: there a message is split.
+SPLITS: Final = ("opens", "many")
+#: And whether it raises a matter that is none of fit; releases before 0.7.0 do not say.
+TURNS: Final = (*SPLITS, "raises")
 
 
 @dataclass(frozen=True, slots=True)

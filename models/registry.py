@@ -24,7 +24,7 @@ import numpy as np
 from models.decisions import Decision, Decisions
 from models.encoder import open_encoder
 from models.features import Featuriser, Shape
-from models.heads import COUNTS, HEADS, MARKS, SIGNALS, TURNS, Head, Heads, Plan
+from models.heads import COUNTS, HEADS, MARKS, SIGNALS, SPLITS, Head, Heads, Plan
 from models.train import Model
 from models.tuning import NETWORK, READOUT, VOCABULARY, readout_from
 from models.turning import YES_OR_NO, Turning
@@ -209,7 +209,7 @@ def _arrays(model: Model) -> bytes:
             arrays[f"{way}.{name}.weights"] = decision.weights
             arrays[f"{way}.{name}.bias"] = decision.bias
     if model.turning:
-        for name in TURNS:
+        for name in SPLITS:
             decision = getattr(model.turning, name)
             arrays[f"turning.{name}.weights"] = decision.weights
             arrays[f"turning.{name}.bias"] = decision.bias
@@ -223,12 +223,12 @@ def _arrays(model: Model) -> bytes:
 
 def _turning(arrays: Mapping[str, Any]) -> Turning | None:
     """Where messages turn, None in releases that leave that to the rules."""
-    if f"turning.{TURNS[0]}.bias" not in arrays:
+    if f"turning.{SPLITS[0]}.bias" not in arrays:
         return None
     return Turning(
         *(
             Decision(YES_OR_NO, arrays[f"turning.{name}.weights"], arrays[f"turning.{name}.bias"])
-            for name in TURNS
+            for name in SPLITS
         )
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.corpus import Example, Quotes, Sentence
 from models.features import Floats
-from models.heads import HEADS, MARKS, SIGNALS, TURNS, Targets
+from models.heads import HEADS, MARKS, SIGNALS, SPLITS, TURNS, Targets
 from models.views import View, pair_groups, sentences_with
 from triage.labels import CODE_SETS, KINDS, NOTIFICATIONS, STAGES
 from triage.records import Request
@@ -171,6 +171,7 @@ def turn_targets(example: Example, view: View) -> Floats:
     the first with words that its labels alone rest on; else at the first that is about it at all.
     """
     rows = np.zeros((len(view.reading.sentences), len(TURNS)), dtype=np.float32)
+    rows[:, TURNS.index("raises")] = _raised(example, view)
     if len(example.requests) < 2:
         return rows
     named = [_naming(view, request) for request in example.requests]
@@ -180,7 +181,7 @@ def turn_targets(example: Example, view: View) -> Floats:
     ]
     if not all(anchors):
         anchored = set().union(*anchors)
-        rows[[i for i in range(len(rows)) if i not in anchored]] = np.nan
+        rows[[i for i in range(len(rows)) if i not in anchored], : len(SPLITS)] = np.nan
     alone = [index for index, often in Counter(chain(*anchors)).items() if often == 1]
     firsts = [
         min((i not in alone, i not in names, i) for i in found)[-1]
@@ -191,6 +192,25 @@ def turn_targets(example: Example, view: View) -> Floats:
         rows[first, 0] = first > min(firsts)
         rows[first, 1] = firsts.count(first) > 1
     return rows
+
+
+def _raised(example: Example, view: View) -> Floats:
+    """1 where words stand that raise a matter none of fit, 0 where words of a request of fit do.
+
+    NaN elsewhere in messages with such a matter, for what stands beside those words may be about it
+    or not.
+    """
+    both = list(zip(example.requests, example.quotes, strict=True))
+    if all(request.kind != "other" for request in example.requests):
+        return np.zeros(len(view.reading.sentences), np.float32)
+    found = np.full(len(view.reading.sentences), np.nan, np.float32)
+    for request, quotes in both:
+        if request.kind != "other":
+            found[list(_resting(view, request, quotes))] = 0
+    for request, quotes in both:
+        if request.kind == "other":
+            found[list(sentences_with(view, quotes.kind))] = 1
+    return found
 
 
 def _naming(view: View, request: Request) -> set[int]:

@@ -18,7 +18,7 @@ from models.decisions import Decision, fit_decision
 from models.encoder import margins
 from models.evidence import SAY_COLUMN
 from models.features import Floats, Ints
-from models.heads import KIND_SIGNALS
+from models.heads import KIND_SIGNALS, SPLITS
 from models.targets import turn_targets
 from models.views import View
 from triage.grouping import group
@@ -123,7 +123,7 @@ def learn_turning(
     rows = np.repeat(blocks, counts)
     fitted = [
         fit_decision(YES_OR_NO, features, _numbers(wanted[:, place]), rows, seed=seed)
-        for place in range(wanted.shape[1])
+        for place in range(len(SPLITS))
     ]
     unseen = [np.exp(log_probabilities[:, 1]) for _, log_probabilities in fitted]
     ends = np.cumsum(counts)[:-1]

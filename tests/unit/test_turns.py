@@ -4,6 +4,7 @@ import pytest
 from models.corpus import Example, Quotes, email_of
 from models.decisions import Decision
 from models.encoder import OF_SENTENCES
+from models.heads import TURNS
 from models.targets import turn_targets
 from models.turning import YES_OR_NO, Turning, learn_turning, turn_features, turned
 from models.views import View, load_language, look
@@ -113,7 +114,7 @@ def test_of_a_message_with_one_request_no_sentence_turns():
 
     wanted = turn_targets(example(view, Request("cancellation", confidence=1.0)), view)
 
-    assert wanted.shape == (len(view.reading.sentences), 2)
+    assert wanted.shape == (len(view.reading.sentences), len(TURNS))
     assert not wanted.any()
 
 
@@ -127,6 +128,20 @@ def test_where_the_labels_name_nothing_of_a_request_nobody_knows_where_it_begins
     wanted = turn_targets(example(view, *requests), view)
 
     assert np.isnan(wanted[at(view, "My invoice")]).all()
+
+
+def test_where_another_matter_is_raised_is_learned_and_what_stands_beside_it_left_open():
+    view = view_of("Cancel HT-204518. My invoice is wrong. It was due in May.", subject="")
+    requests = (
+        Request("cancellation", session_ids=("HT-204518",), confidence=1.0),
+        Request("other", confidence=1.0),
+    )
+    quotes = (Quotes(kind="Cancel HT-204518"), Quotes(kind="My invoice is wrong"))
+
+    raised = turn_targets(example(view, *requests, quotes=quotes), view)[:, TURNS.index("raises")]
+
+    assert [raised[at(view, words)] for words in ("Cancel", "My invoice")] == [0, 1]
+    assert np.isnan(raised[at(view, "It was due")])
 
 
 @pytest.mark.parametrize("subject", ["", "hello"])
