@@ -102,12 +102,7 @@ class Wording:
         if missing:
             raise WordingError(f"missing templates: {', '.join(missing)}")
         wording = cls(tuple(sorted(files.items())))
-        for name in TEMPLATES:
-            for values in _samples():
-                render(wording, name, values)
-        for name in CLIENT_TEMPLATES:
-            for letter in _client_samples():
-                render(wording, name, letter)
+        _try_out(wording)
         return wording
 
     def with_own(self, own: Mapping[str, str]) -> Wording:
@@ -125,6 +120,16 @@ class Wording:
                 f"template {unknown[0]}: no letter uses it; allowed: {', '.join(allowed)}"
             )
         return Wording.from_sources({**dict(self.sources), **files})
+
+
+@lru_cache(maxsize=8)  # a thousand letters, and settings are read more than once in a process
+def _try_out(wording: Wording) -> None:
+    for name in TEMPLATES:
+        for values in _samples():
+            render(wording, name, values)
+    for name in CLIENT_TEMPLATES:
+        for letter in _client_samples():
+            render(wording, name, letter)
 
 
 def render(wording: Wording, name: str, values: Values | ClientValues) -> str:
