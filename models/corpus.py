@@ -23,7 +23,9 @@ CORPUS_FOLDER: Final = Path(__file__).parent / "corpus"
 _TEXTS: Final = (
     "id", "from_name", "from_email", "sent", "subject", "new_text", "signature", "quoted",
 )  # fmt: skip
-_BANKS: Final = ("sentences_notification", "sentences_reasons", "sentences_needs")
+_BANKS: Final = (
+    "sentences_notification", "sentences_reasons", "sentences_needs", "sentences_risk",
+)  # fmt: skip
 #: A phrase teaches its words, but nobody writes it alone; chosen by inner cross-validation.
 _PHRASE_WEIGHT: Final = 0.3
 _UNVOUCHED: Final = Authentication(passed=False, reason="corpus")
@@ -107,7 +109,7 @@ def load_corpus(folder: Path = CORPUS_FOLDER) -> Corpus:
     paths = sorted(found, key=lambda p: _natural(p.stem))
     if not paths:
         raise CorpusError(f"{folder}: no corpus file; expected t1.jsonl, t2.jsonl, …")
-    banks = [p for stem in _BANKS for p in sorted(folder.glob(f"{stem}*.jsonl"))]
+    banks = _banks(folder)
     evidence = [p for p in (folder / "evidence" / path.name for path in paths) if p.exists()]
     lexicon = [p for p in (folder / "lexicon.json",) if p.exists()]
     bank = [s for path in banks for s in _sentences(path)]
@@ -271,6 +273,14 @@ def _quotes(where: str, fields: Mapping[str, Any]) -> Quotes:
         flags={name: fields[name] for name in flags if fields.get(name)},
         codes={name: dict(fields[name]) for name in CODE_SETS if fields.get(name)},
     )
+
+
+def _banks(folder: Path) -> list[Path]:
+    found = [path for stem in _BANKS for path in sorted(folder.glob(f"{stem}*.jsonl"))]
+    for path in sorted({*folder.glob("sentences_*.jsonl")} - {*found}):
+        allowed = ", ".join(f"{stem}*.jsonl" for stem in _BANKS)
+        raise CorpusError(f"{path}: no bank has such a name; allowed: {allowed}")
+    return found
 
 
 def _sentences(path: Path) -> Iterator[Sentence]:

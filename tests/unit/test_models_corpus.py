@@ -62,6 +62,23 @@ def test_a_sentence_bank_with_an_unknown_label_is_named(tmp_path):
         load_corpus(tmp_path)
 
 
+def test_a_sentence_bank_whose_name_says_nothing_is_not_left_out_in_silence(tmp_path):
+    corpus_with(tmp_path, {}, request=True)
+    (tmp_path / "sentences_danger.jsonl").write_text("", "utf-8")
+
+    with pytest.raises(CorpusError, match=r"sentences_danger\.jsonl: .*sentences_risk\*\.jsonl"):
+        load_corpus(tmp_path)
+
+
+def test_what_waits_to_be_learned_from_is_valid_and_complete():
+    waiting = load_corpus(CORPUS_FOLDER / "next")
+
+    assert waiting.files == tuple(f"s{n}" for n in range(34, 50))
+    assert all(len(e.requests) == len(e.quotes) for e in waiting.examples)
+    assert len(waiting.sentences) == 7415
+    assert sum(s.labels.get("risk") == "urgent" for s in waiting.sentences) == 423
+
+
 def test_evidence_for_an_unknown_code_is_named(tmp_path):
     corpus_with(tmp_path, {}, request=True)
     (tmp_path / "evidence").mkdir()
