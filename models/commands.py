@@ -83,7 +83,7 @@ def tune(
     ] = False,
     with_verdicts: WithVerdicts = False,
 ) -> None:
-    """Fine-tune the transformer for `train --tuned`, `evaluate --tuned`: an hour on two cores."""
+    """Fine-tune the transformer for `train --tuned`, `evaluate --tuned`: two hours on two cores."""
     from models.tuning import PARTS, tune
     from models.views import views_of
 
@@ -105,7 +105,7 @@ def average(
     tuned: Annotated[list[Path], typer.Argument(help="Folders that `models tune` made.")],
     out: Annotated[Path, typer.Option(help="A new folder, to be used as one of those.")],
 ) -> None:
-    """The mean of several tunings, which reads unlike mail better than each: some seconds."""
+    """The mean of several tunings, weight by weight, to be measured as any other: some seconds."""
     from models.tuning import average
 
     with plain_errors():

@@ -56,7 +56,7 @@ def tune(
     recipe: Recipe,
     tell: Progress = lambda _: None,
 ) -> None:
-    """Fine-tune on *corpus* and keep what came of it in *folder*: about an hour on two cores.
+    """Fine-tune on *corpus* and keep what came of it in *folder*: about two hours on two cores.
 
     Raises CorpusError where *folder* holds the tuning of other data, another seed or recipe.
     """
@@ -80,7 +80,7 @@ def tune(
 def average(folders: Sequence[Path], folder: Path) -> None:
     """Keep in *folder* the mean of the tunings in *folders*, weight by weight: some seconds.
 
-    Networks tuned from one start err apart, and their mean errs less than each (Wortsman et al.
+    Networks tuned from one start err apart, and their mean may err less than each (Wortsman et al.
     2022, arXiv:2203.05482). Raises CorpusError where one has learned from messages that another
     leaves out, or from other messages of the same name.
     """

@@ -28,7 +28,7 @@ def reader() -> Reader:
 
 @pytest.fixture(scope="module")
 def corpus_mail() -> list[Email]:
-    return [example.email for example in load_corpus().examples[::30]]
+    return [example.email for example in load_corpus().examples[::12]]
 
 
 def test_a_plain_cancellation_is_read_in_all_its_parts(reader):

@@ -272,7 +272,7 @@ _ORDINALS: Final = {
 }
 _ITEM_ANSWER = re.compile(
     r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)\(?(first|second"
-    r"|third|fourth|[1-4](?:st|nd|rd)?|(?<=\()[a-d](?=\))|[a-d](?=[.):]))"
+    r"|third|fourth|[1-4](?:st|nd|rd)?|[a-d](?=[):]))"
     r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes"
     r"|one)\b))",
     re.IGNORECASE,
