@@ -267,6 +267,52 @@ def test_times_with_two_clients_keep_their_own_day():
 
 
 @pytest.mark.parametrize(
+    "opening",
+    [
+        "Two for Monday 16th, please.",
+        "Two to come out on Monday 16th. I rang both of them this evening.",
+        "Two for Monday 16th. I will telephone them tomorrow.",
+        "Two for Monday 16th. We had a chat last Friday evening.",
+    ],
+)
+def test_hours_in_a_list_are_of_the_day_that_is_announced_and_not_of_a_call(opening):
+    items = "\n\n9.30, HT-204518, Ana.\n\n3.15pm, HT-204519, Mr Lowry."
+
+    found = values(opening + items, "session_time")
+
+    assert {"2026-03-16T09:30", "2026-03-16T15:15"} <= set(found)
+
+
+def test_the_same_day_is_that_of_the_session_before_and_not_of_a_message_to_the_client():
+    text = "HT-204518, Thursday 10am: I messaged him last night. HT-204519, same day at 2pm."
+
+    assert "2026-03-12T14:00" in values(text, "session_time")
+
+
+def test_a_weekday_that_seems_gone_by_is_the_one_that_the_subject_dates():
+    text = "Both were to be first meetings, on Monday afternoon. 2pm, Lena."
+
+    assert chosen(text, subject="Monday 16th: two to come out") == "2026-03-16T14:00"
+
+
+def test_a_bare_number_behind_a_weekday_is_its_date_where_it_is_the_coming_one():
+    assert chosen("Cancel HT-204518, Thursday 12, please.") == "2026-03-12"
+    assert chosen("Cancel HT-204518, Saturday 12, please.") == "2026-03-14T12:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We see each other this Thursday, and the 27th will be our last.",
+        "I spent Monday's hour on it with him. Our ending is Friday 27 March.",
+        "Nell and I finish on Friday 27 March. Her session this Thursday takes place.",
+    ],
+)
+def test_of_several_sessions_the_last_is_the_one_that_a_referral_means(text):
+    assert chosen(text) == "2026-03-27"
+
+
+@pytest.mark.parametrize(
     "text", ["I sat with it.", "PHQ-9 of 12.5", "6 hours CPD, £95", "31/31/31"]
 )
 def test_what_is_no_time_is_not_taken_for_one(text):

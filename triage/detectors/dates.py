@@ -78,6 +78,7 @@ _DATE_AFTER = re.compile(
 )
 _MONTH_BEHIND = re.compile(r"[\s,(]{1,3}(?:the )?(?=[a-z])")
 _RECENT: Final = timedelta(days=14)
+_A_WEEK: Final = 7  # days
 
 
 def date_matches(lowered: str) -> Iterator[tuple[re.Match[str], str]]:
@@ -169,7 +170,10 @@ def _day_of_month(today: date, day: int, tense: Tense, weekday: int | None = Non
 
 
 def _date_beside(today: date, number: int, after: re.Match[str], lowered: str) -> date | None:
-    """The date behind a weekday, where it is one: "Thursday 6th", but not "Thursday 6"."""
+    """The date behind a weekday, where it is one: "Thursday 6th", but not "Thursday 6".
+
+    Unless the coming Thursday is the 6th: an hour is its number once in thirty times.
+    """
     day = int(after["d"])
     if after["month"]:
         return _dated(today, day, _month(after["month"]), after["year"])
@@ -180,5 +184,7 @@ def _date_beside(today: date, number: int, after: re.Match[str], lowered: str) -
     if after["nth"]:
         return found or _day_of_month(today, day, "ahead")
     is_hour = lowered.startswith("-", after.end())  # "Thursday 3-4"
-    is_date = after["the"] or day > 12 or (not is_hour and clock_after(lowered, after.end()))
+    is_coming = found is not None and 0 <= (found - today).days <= _A_WEEK
+    beside = is_coming or clock_after(lowered, after.end())
+    is_date = after["the"] or day > 12 or (not is_hour and beside)
     return found if is_date else None

@@ -268,7 +268,9 @@ def _relative(m: re.Match[str], sent: datetime, seen: list[Day]) -> Day | None:
     if "hour" in words:
         return _in_hours(m, sent, words)
     if words.startswith("same"):
-        last = next((d for d in reversed(seen) if not d.recurring), None)
+        named = [d for d in seen if not d.recurring]
+        ahead = [d for d in named if d.day >= sent.date()]  # "I wrote last night. The same day …"
+        last = next(reversed(ahead or named), None)
         return last and Day(m.start(), m.end(), last.day, words[5:].replace("day", ""))
     part = m["part"] or next(
         (p for p in ("morning", "afternoon", "evening", "night", "nite") if p in words), ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from math import exp
 from typing import Final
@@ -35,7 +36,7 @@ _RECURRING_AFTER = re.compile(
 )
 #: Not when the session is: when somebody was or will be told, or by when an answer is wanted.
 _CONTACT = re.compile(
-    r"\b(?:told|tell(?:ing)?|rang|ring(?:ing)?|phon(?:ed?|ing)|call(?:ed|ing)?|spoke|speak(?:ing)?"
+    r"\b(?:told|tell(?:ing)?|rang|ring(?:ing)?|(?:tele)?phon(?:ed?|ing)|call(?:ed|ing)?|spoke|speak(?:ing)?"
     r"|talk(?:ed|ing)?|messag(?:e|ed|ing)|msg(?:ed)?|dm'?d|text(?:ed|ing)?"
     r"|email(?:ed|ing)?|e-mailed|mailed|wr(?:ote|ite|iting|itten)|sent|left (?:a|her|him|them)"
     r"|let (?:her|him|them) know|break it|supervis(?:ion|or)|meeting with|discuss(?:ed)?"
@@ -102,8 +103,8 @@ def _in_part(reading: Reading, part: Part, sent: datetime, before: list[Day]) ->
     if len(lowered) != len(text):  # a letter whose lower case is longer; keep the offsets
         lowered = text
     bounds = [s.first for s in reading.sentences if s.part == part]
-    named = days(lowered, text, bounds, sent)
     late = is_too_late(lowered)
+    named = _dated(lowered, bounds, days(lowered, text, bounds, sent), before, sent)
     told = [
         c for c in clocks(lowered) if not any(d.first < c.last and c.first < d.last for d in named)
     ]
@@ -139,7 +140,7 @@ def join(
         else:
             joined.append((day.first, day.last, day, day.clock))
     for clock in told:
-        if id(clock) not in used and not clock.loose:
+        if id(clock) not in used and (not clock.loose or _DOTTED.match(text, clock.first)):
             joined += _alone(text, bounds, clock, joined, before, sent)
     return iter(sorted(joined, key=lambda j: j[0]))
 
@@ -163,6 +164,42 @@ def _partners(
     return chosen
 
 
+def _announced(text: str, bounds: list[int], behind: list[Joined], sent: datetime) -> list[Joined]:
+    """Those that may be the day of sessions told below: not gone by, and not that of a call."""
+    if is_too_late(text):
+        return behind
+    return [
+        j
+        for j in behind
+        if j[2].day >= sent.date() and not _is_of_contact(text, bounds, j[0], j[1])
+    ]
+
+
+def _is_of_contact(text: str, bounds: list[int], first: int, last: int) -> bool:
+    at = bisect_right(bounds, first)
+    begin, end = (bounds[at - 1] if at else 0), (bounds[at] if at < len(bounds) else len(text))
+    before, after = text[max(begin, first - 60) : first], text[last : min(end, last + 45)]
+    return "contact" in _contact_flags(before, after)
+
+
+def _dated(
+    text: str, bounds: list[int], named: list[Day], before: list[Day], sent: datetime
+) -> list[Day]:
+    """*named*, where a Monday that seems gone by is the one ahead that the message dates."""
+    today = sent.date()
+    dated = [d for d in (*before, *named) if not (d.open or d.recurring) and d.day >= today]
+    known = {d.day.weekday(): d.day for d in dated}
+    return [
+        replace(day, day=known[day.day.weekday()])
+        if day.open == "weekday"
+        and day.day < today
+        and day.day.weekday() in known
+        and not _is_of_contact(text, bounds, day.first, day.last)
+        else day
+        for day in named
+    ]
+
+
 _FAR: Final = 40
 _CLOSE: Final = 14
 _LINK_BACK = re.compile(
@@ -175,6 +212,7 @@ _IN_PART = re.compile(r"^ in the \w+")
 _ID_BETWEEN = re.compile(
     r"\(?(?:\b(?:session|booking|ref|no|id)\b[.:]? ?)*(?:ht ?-? ?|#)?\d{6}\b\)?"
 )
+_DOTTED = re.compile(r"\d\d?\.[0-5]\d\b")
 _SAME_TIME = re.compile(r"[\s,(]*(?:at (?:the )?)?same (?:time|hour)")
 
 
@@ -221,6 +259,7 @@ def _alone(
     if any(j[3] and j[3][0] % 12 == clock.hour % 12 and j[3][1] == clock.minute for j in joined):
         return  # "the 8am" again
     behind = [j for j in joined if j[0] < clock.first and not j[2].recurring]
+    behind = _announced(text, bounds, behind, sent) or behind
     open_days = [j[2] for j in behind if j[3] is None]
     open_days = open_days or [d for d in before if not d.recurring][-1:]
     if not open_days and behind and any(0 <= clock.first - b <= 2 for b in bounds):
@@ -228,6 +267,8 @@ def _alone(
     part = part_after(text, clock.last)
     is_handle = _MY_HANDLE.search(text[max(0, clock.first - 12) : clock.first]) is not None
     near_id = _ID_NEAR.search(text[max(0, clock.first - 20) : clock.last + 20]) is not None
+    if clock.loose and not (open_days and near_id):
+        return
     if open_days and not (is_handle and not before):
         day = Day(clock.first, clock.last, open_days[-1].day, part, open=open_days[-1].open)
     elif is_handle or part or near_id:
@@ -260,13 +301,17 @@ def _flags(day: Day, before: str, after: str) -> set[str]:
     flags = unsettled(day)
     if day.recurring or _RECURRING.search(before) or _RECURRING_AFTER.match(after):
         flags.add("recurring")
-    about = max((m.start() for p in (_SESSION, _ID_NEAR) for m in p.finditer(before)), default=-1)
-    contact = _CONTACT.search(before)
-    if (contact and contact.start() > about) or _CONTACT_AFTER.match(after):
-        flags.add("contact")
+    flags |= _contact_flags(before, after)
     if _DEADLINE.search(before):
         flags.add("deadline")
     return flags
+
+
+def _contact_flags(before: str, after: str) -> set[str]:
+    about = max((m.start() for p in (_SESSION, _ID_NEAR) for m in p.finditer(before)), default=-1)
+    contact = _CONTACT.search(before)
+    told = (contact and contact.start() > about) or _CONTACT_AFTER.match(after)
+    return {"contact"} if told else set()
 
 
 #: Weights of a logistic regression over the corpora (is this mention the session's time?), rounded.
@@ -282,12 +327,24 @@ WEIGHTS: Final = {
     "session_after": 0.4,
     "for": 1.5,
     "new": 1.2,
+    "final": 2.0,
     "past": -1.9,
     "past_late": -0.5,
     "long_past": -0.7,
     "today": -1.5,
     "far": -2.0,
 }
+#: "our ending is", "the 18th will be our last": a referral asks when the last session is.
+_FINAL = re.compile(
+    r"\b(?:final(?: session| hour| meeting| appointment)?"
+    r"|last (?:session|hour|one|meeting|appointment)|(?:our|her|his|their) (?:last|ending|goodbye)"
+    r"|(?:we|and i)(?:'ll| will| shall)? (?:finish|end|close|stop))"
+    r"(?: (?:is|was|will be|falls|to be|would be))?(?: (?:on|for|due))?[:,]? (?:the )?$"
+)
+_FINAL_AFTER = re.compile(
+    r"[^.;\n]{0,25}\b(?:is|as|be) (?:our|the|her|his|their|my|a) "
+    r"(?:very )?(?:last|final|goodbye|ending)\b(?! (?:night|week|month|time|thing|straw)\b)"
+)
 _NEW = re.compile(r"\b(?:first|initial|new)\b")
 _FOR = re.compile(r"\bfor\s(?:the )?$")
 
@@ -305,6 +362,7 @@ def _confidence(
     """The probability that this is the session's own time."""
     before, after, sentence = words
     ahead = (day.day - sent.date()).days
+    is_final = ahead >= 0 and bool(_FINAL.search(before) or _FINAL_AFTER.match(after))
     signs = {
         "clock": clock is not None,
         "subject": part == "subject",
@@ -316,11 +374,12 @@ def _confidence(
         "session_after": _SESSION.search(after) is not None,
         "for": _FOR.search(before) is not None,
         "new": _NEW.search(before) is not None or _NEW.search(after) is not None,
+        "final": is_final,
         "past": ahead < 0 and not late,
         "past_late": ahead < 0 and late,
         "long_past": ahead < -_LONG_PAST,
         "today": ahead == 0 and not late,
-        "far": ahead > _FAR_AHEAD,
+        "far": ahead > _FAR_AHEAD and not is_final,
     }
     score = WEIGHTS["bias"] + sum(WEIGHTS[sign] for sign, holds in signs.items() if holds)
     return 1 / (1 + exp(-score))
