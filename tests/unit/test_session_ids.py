@@ -150,6 +150,11 @@ def test_another_session_that_stays_as_it_is_is_not_the_matter():
         "HT-204518 is not a fit, please cancel. My other session, HT-204600, should stay.",
         "Cancel HT-204518, please. HT-204600 can go ahead as booked.",
         "HT-204518 has to go. HT-204600 with the same couple is still on.",
+        "Cancel HT-204518. HT-204600, her husband on the same Friday at ten, stays with me.",
+        "HT-204518 Ailsa, 3.40pm, cancel. HT-204600 Craig, same day, 4.40. Fine.",
+        "HT-204518 | Mr Obi | CANCEL\nHT-204600 | Ms Farrow | KEEP",
+        "HT-204518 is to go. HT-204600 is another man, he's quite content.",
+        "Cancel HT-204518 and nothing else. HT-204599, HT-204600 and HT-204601 all stand.",
     ],
 )
 def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
@@ -169,10 +174,35 @@ def test_a_session_that_is_kept_is_not_the_one_to_cancel(text):
         "Cancel HT-204518 and HT-204600. This stays between us.",
         "HT-204518 is still on my list, please cancel it. HT-204600 must go as well.",
         "HT-204518 can go ahead? No, please cancel it, and HT-204600.",
+        "Cancel HT-204518: I give no reason, I keep it to myself. HT-204600 too.",
+        "Cancel HT-204518 and don't let it be rebooked. HT-204600 as well.",
+        "Cancel HT-204518, HT-204600 and, well. Keep HT-204601.",
+        "HT-204518, 5pm, only speaks Polish, fine, but I don't. Cancel. And HT-204600.",
     ],
 )
 def test_no_session_is_lost_to_words_that_say_nothing_of_keeping_it(text):
     assert values(text, "session_ids") == ["HT-204518", "HT-204600"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "HT-204600 stays where it is, ignore my voicemail.",
+        "HT-204600 stays as it is: I take back yesterday's message.",
+        "HT-204600: the cancellation I asked for on Sunday, leave it.",
+        "HT-204600 is to stay with me, I wrote on Monday to cancel him and was too hasty.",
+    ],
+)
+def test_keeping_a_session_that_was_to_go_is_a_request(kept):
+    found = values(f"Please cancel HT-204518. {kept}", "session_ids")
+
+    assert found == ["HT-204518", "HT-204600"]
+
+
+def test_a_session_named_by_a_slip_and_to_be_left_is_no_request():
+    text = "In yesterday's request I named the wrong one, please leave HT-204600. Drop HT-204518."
+
+    assert values(text, "session_ids") == ["HT-204518"]
 
 
 def test_a_last_session_to_be_left_in_is_still_the_one_spoken_of():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from triage.detectors.kept_sessions import is_taken_back, takes_back, words_that_keep
 from triage.detectors.mention import Mention
 from triage.detectors.six_digits import session_numbers
 from triage.language import Reading
@@ -40,6 +41,7 @@ _MISTYPED = re.compile(
     r"|\bmistakenly|\bin error)[\s\W]{0,3}(?:was |is )?$",
     re.IGNORECASE,
 )
+_WRONG = re.compile(r"\bwrong\b", re.IGNORECASE)
 _NOT_THIS = re.compile(r"\bn(?:ot|either|or)\W{0,3}$", re.IGNORECASE)
 _RIGHT_ONE = re.compile(
     r"\b(?:right|correct|should|meant|sorry|mistake|wrong|instead|actually|typo)\b"
@@ -47,54 +49,9 @@ _RIGHT_ONE = re.compile(
     re.IGNORECASE,
 )
 
-#: Said after an id: this session is not the matter.
-_UNAFFECTED_AFTER = re.compile(
-    r"^[^.;\n]{0,40}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b"
-    r"|\bstays? (?:put|as|in|on)\b|\bstaying\b|\bcarr(?:y|ies|ying) on\b"
-    r"|\b(?:that'?s|is|was|it'?s|for|belongs to) (?:some(?:one|body) else|(?:an)?other client)"
-    r"|\bdifferent (?:client|session)"
-    r"|\bun(?:affected|changed|related)\b|\bdon'?t (?:touch|cancel)\b|\bnot (?:that|this) one\b"
-    r"|\bgoes ahead\b"
-    r"|\bnothing (?:further|more|to do)\b|\bis (?:fine|ok|okay|not affected|all right)\b"
-    r"|\bthat one'?s fine\b"
-    r"|\bon the invoice\b|\bas (?:it )?(?:is|normal|planned|usual|booked)\b|\bis confirmed\b"
-    r"|\bgoing ahead\b"
-    r"|\b(?:still (?:on|stands)|(?:should|must|can|will|may|is to) (?:stay|remain|stand|go ahead"
-    r"|be kept))\b(?= ?(?:[.,;)\n]|$|please|as))"
-    r"|\b(?:to stay|stays|remains|stands)\b(?= ?(?:[.,;)\n]|$))|\bis not to be\b|\bi'?m keeping\b"
-    r"|^[^.;\n]{0,40}?: (?:leave|keep)\b|\bno action\b|\byou'?ve already got\b"
-    r"|\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
-    r"|[–-] ?keep\b|\bshould be left\b"
-    r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
-    re.IGNORECASE,
-)
-#: Said of it in a sentence of its own.
-_STAYS = re.compile(
-    r"\b(?:that|this) one (?:stays|remains|stands|is (?:staying|fine)"
-    r"|i(?:'m| am) keeping)\b",
-    re.IGNORECASE,
-)
-#: Said before it.
-_UNAFFECTED_BEFORE = re.compile(
-    r"(?:\bleave|\bkeep|\bi'?m keeping"
-    r"|\bdon'?t touch|\bdo not touch|\bapart from|\bexcept(?: for)?|\bother than|\bunlike"
-    r"|\bnot to be confused with|\bmuddle [\w ]{0,12}with|\bconfused? [\w ]{0,12}with"
-    r"|\bmix [\w ]{0,12}with"
-    r"|\bnot(?: the)?|\binstead of|\brather than|\bleave [\w' ]{0,20}alone|\bcarr(?:y"
-    r"|ies) on as is|\bas they are"
-    r"|\bas it is|\bstays? put)(?:[^\w\n]{0,3}|:\s{0,3})(?:session |booking |number |ref )?\Z",
-    re.IGNORECASE,
-)
 #: Only these make a lone id none of the matter: "leave that one in" may concern the last session.
 _SOMEBODY_ELSES = re.compile(
     r"(?:that'?s|is|was|it'?s|belongs to) (?:some(?:one|body) else|another client)", re.IGNORECASE
-)
-_TAKEN_BACK = re.compile(
-    r"\b(?:scrap|changed my mind|un-?cancel|take (?:it|that|this|my \w+) back|as you were"
-    r"|disregard|withdraw\w*"
-    r"|ignore (?:my|what|that)|false alarm|after all|reinstate|forget (?:my|what)|bin (?:it|that"
-    r"|my))\b",
-    re.IGNORECASE,
 )
 _SUBJECT_DISOWNED = re.compile(
     r"\b(?:not (?:this|the|that) (?:one|number|session|id|booking)?\s*(?:in|from) the (?:subject"
@@ -168,22 +125,25 @@ def _mention(reading: Reading, found: _Found, everything: list[_Found]) -> Menti
     stop = following[0].first if following else len(text)
     before, after = text[max(0, found.first - 45) : found.first], text[found.last : stop]
     flags = set()
+    at = reading.sentence_at(found.part, found.first)
     others = {f.value for f in everything} - {found.value}
     if (others and _is_corrected(before, after, following, found)) or (
         found.part == "subject" and _is_disowned_subject(reading, found, everything)
     ):
         flags.add("corrected")
-    elif unaffected := (
-        _UNAFFECTED_AFTER.search(after) or _UNAFFECTED_BEFORE.search(before) or _STAYS.search(after)
+    elif words := words_that_keep(
+        text, found.first, [(f.first, f.last) for f in (found, *following)]
     ):
-        flags.add("other_session")
-        if _SOMEBODY_ELSES.search(unaffected[0]):
-            flags.add("surely_other")
+        by_slip = _MISTYPED.search(before) or _WRONG.search(reading.sentences[at].text)
+        if by_slip or not is_taken_back(reading.sentences[at].text):
+            flags.add("other_session")
+            if _SOMEBODY_ELSES.search(words):
+                flags.add("surely_other")
     return Mention(
         "session_ids",
         found.value,
         reading.span(found.part, found.first, found.last),
-        reading.sentence_at(found.part, found.first),
+        at,
         f"session_ids.{found.rule}",
         {"prefixed": 0.99, "link": 0.99, "spoken": 0.9}.get(found.rule, 0.93),
         frozenset(flags),
@@ -335,7 +295,7 @@ def _quoted(reading: Reading, found: list[_Found], value: str, at: int) -> Menti
     place = next(f for f in found if f.value == value)
     sentence = reading.sentence_at("new_text", at)
     flags = {"quoted"}
-    if _ALREADY.search(reading.sentences[sentence].text) and not _TAKEN_BACK.search(
+    if _ALREADY.search(reading.sentences[sentence].text) and not takes_back(
         reading.sentences[sentence].text
     ):
         flags.add("other_session")
