@@ -11,7 +11,7 @@ SIZE   ?= 1000000
 MESSAGES ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services lint check format bench bench-retriage screenshots faults powercut soak fuzz tune evaluate model clean hostile races crawl
+.PHONY: help setup demo test services lint check format bench bench-reading bench-retriage screenshots faults powercut soak fuzz tune evaluate model clean hostile races crawl
 
 help:            ## What there is to make
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*##/\t/' | expand -t 12
@@ -60,6 +60,10 @@ bench: $(BIN)/.dev services  ## Messages/s of each stage and end to end, on a re
 screenshots: $(BIN)/.dev services  ## Each page of the review page as a picture, in build/screenshots
 	mkdir -p build/screenshots
 	SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -q tests/e2e/test_review_looks.py
+
+bench-reading: $(BIN)/.dev  ## Messages/s of understanding alone, in one process and on all cores
+	$(BIN)/python tests/bench_reading.py
+	$(BIN)/python tests/bench_reading.py --fast
 
 bench-sealing: $(BIN)/.dev  ## What sealing texts at rest costs, on SQLite
 	$(BIN)/python tests/bench_sealing.py
