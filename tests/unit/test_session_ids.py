@@ -260,6 +260,31 @@ def test_a_number_that_opens_a_line_belongs_to_that_line(between):
     assert [m.sentence for m in noticed(text, "session_ids")] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "The second one below, please.",
+        "The lower one. The upper is a colleague's.",
+        "The second and not the first. She wants a letter for a judge.",
+        "It is the second of the two below, sorry.",
+        "Yes to both, and it's the second booking I mean.",
+    ],
+)
+def test_of_several_sessions_asked_about_the_one_that_is_chosen_counts(chosen):
+    quoted = "Which do you mean?\n- HT-204518, Fridays\n- HT-204600, Tuesdays"
+
+    assert values(chosen, "session_ids", quoted=quoted) == ["HT-204600"]
+
+
+def test_answers_one_after_another_name_the_listed_sessions():
+    quoted = "Do they know?\n1. HT-204518\n2. HT-204600\n3. HT-204601"
+    text = "1 has been told, and why. 2 hasn't; I'd rather you did. With 3 I've changed my mind."
+
+    found = values(text, "session_ids", quoted=quoted)
+
+    assert found == ["HT-204518", "HT-204600", "HT-204601"]
+
+
 def test_an_example_in_quoted_text_is_no_session():
     quoted = "> Tell us the id, for example HT-100001."
 

@@ -231,12 +231,23 @@ _ORDINALS: Final = {
     for word in words.split("|")
 }
 _ITEM_ANSWER = re.compile(
-    r"(?:^|\n|[.!?] +|\bfor )(?:(?:and |as for |no\.? ?|number |re )?(?:the )?)\(?(first|second"
-    r"|third|fourth|[1-4](?:st|nd|rd)?|[a-d](?=[):]))"
+    r"(?:^|\n|[.!?;,] +|\bfor )(?:(?:and |as for |no\.? ?|number |re |on |with )?(?:the )?)"
+    r"\(?(first|second|third|fourth|[1-4](?:st|nd|rd)?|[a-d](?=[):]))"
     r"(?: one)?(?:'s\b|[.):,-]|\s(?=(?:yes|no|can|please|pls|is|stays|cancel|keep|i|leave|go|goes"
-    r"|one)\b))",
+    r"|one|has(?:n'?t)?|was|does(?:n'?t)?|knows|i'?ve|is(?:n'?t)?)\b))",
     re.IGNORECASE,
 )
+#: "The second one below", "The lower one, please": one of those that are listed.
+_ONE_OF_THEM = re.compile(
+    r"\b(?:the )(?P<below>first|second|third|fourth|top|upper|bottom|lower|last|latter|former)"
+    r"(?: one| booking| session)?(?: of the (?:two|three|four))? below\b"
+    r"|(?:^|\n|[.!?:] |\b(?:it'?s|it is|i mean|i meant) )the (?P<alone>first|second|third|fourth"
+    r"|top|upper|bottom|lower|latter|former)(?: one| booking| session)?"
+    r"(?:,? (?:and )?not (?:the )|,? (?:that )?i (?:mean|meant)\b|[.]|,? (?:please|sorry)\b)",
+    re.IGNORECASE,
+)
+_THE_OTHER_TOO = re.compile(r"\bthe one (?:beneath|underneath|above)\b", re.IGNORECASE)
+_FROM_THE_END: Final = frozenset(("bottom", "lower", "last", "latter"))
 #: "Cancel 1, please", and "2 is fine".
 _ITEM_VERB = re.compile(
     r"\b(?:cancel|scrap|keep|leave|drop|remove) (?:no\.? ?|number )?([1-4])\b(?![:.]\d| ?[ap]m)",
@@ -265,15 +276,39 @@ def _pointed_at(reading: Reading) -> Iterator[Mention]:
     if not ids:
         return
     text = reading.folded["new_text"].text
+    for way in (_one_of_them, _below, _answered, _item_by_item):
+        if chosen := way(text, quoted, ids):
+            for value, at in chosen:
+                yield _quoted(reading, found, value, at)
+            return
+
+
+Chosen = list[tuple[str, int]]  # ids, each with where in the new text it is pointed at
+
+
+def _one_of_them(text: str, _quoted: str, ids: list[str]) -> Chosen:
+    one = _ONE_OF_THEM.search(text)
+    if one is None or len(ids) < 2 or _THE_OTHER_TOO.search(text):
+        return []
+    word = (one["below"] or one["alone"]).lower()
+    place = len(ids) - 1 if word in _FROM_THE_END else _ORDINALS.get(word, 1) - 1
+    return [(value, one.start()) for value in ids[place : place + 1]]
+
+
+def _below(text: str, _quoted: str, ids: list[str]) -> Chosen:
     below = _POINTS_BELOW.search(text)
-    if below and not _NOT_BELOW.search(text):
-        wanted = ids if _PLURAL_BELOW.search(text) else ids[:1]
-        for value in wanted:
-            yield _quoted(reading, found, value, below.start())
-        return
-    if len(ids) == 1 and (answer := _ANSWERS.search(text)):
-        yield _quoted(reading, found, ids[0], answer.start())
-        return
+    if below is None or _NOT_BELOW.search(text):
+        return []
+    wanted = ids if _PLURAL_BELOW.search(text) else ids[:1]
+    return [(value, below.start()) for value in wanted]
+
+
+def _answered(text: str, _quoted: str, ids: list[str]) -> Chosen:
+    answer = _ANSWERS.search(text) if len(ids) == 1 else None
+    return [(ids[0], answer.start())] if answer else []
+
+
+def _item_by_item(text: str, quoted: str, ids: list[str]) -> Chosen:
     listed = ["HT-" + m[2].replace(" ", "") for m in _LIST_LINE.finditer(quoted)]
     order = list(dict.fromkeys(listed)) if len(set(listed)) > 1 else ids
     answers = [
@@ -282,13 +317,10 @@ def _pointed_at(reading: Reading) -> Iterator[Mention]:
         for m in pattern.finditer(text)
     ]
     if len(answers) > 1 and len(order) == 1:  # numbered questions about one session
-        yield _quoted(reading, found, order[0], answers[0][0].start(1))
-        return
+        return [(order[0], answers[0][0].start(1))]
     if len(order) < 2 or not answers or (len(answers) < 2 and not listed):
-        return
-    for m, n in answers:
-        if n <= len(order):
-            yield _quoted(reading, found, order[n - 1], m.start(1))
+        return []
+    return [(order[n - 1], m.start(1)) for m, n in answers if n <= len(order)]
 
 
 def _quoted(reading: Reading, found: list[_Found], value: str, at: int) -> Mention:
