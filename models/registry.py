@@ -32,9 +32,9 @@ from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 9
+FORMAT: Final = 10
 #: Layouts that this program reads as they were meant: 8 lacks ``Decisions.sure``.
-_READABLE: Final = (8, 9)
+_READABLE: Final = (8, 9, FORMAT)
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
@@ -234,24 +234,41 @@ def _turning(arrays: Mapping[str, Any]) -> Turning | None:
 
 
 def _sparse(name: str, weights: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The weights by column: a column's rows ascend, so small steps compress well."""
+    """The weights by column: a column's rows ascend, and small steps compress well.
+
+    Numbers are kept byte by byte, the first of all, then the second of all: an eighth smaller.
+    """
     from scipy import sparse
 
     matrix = sparse.csc_matrix(weights)
     matrix.sort_indices()
     return {
-        f"{name}.data": matrix.data.astype(np.float16),
-        f"{name}.rows": np.diff(matrix.indices, prepend=0).astype(np.int32),
+        f"{name}.data": _by_byte(matrix.data.astype(_HALF)),
+        f"{name}.rows": _by_byte(np.diff(matrix.indices, prepend=0).astype(_STEP)),
         f"{name}.ends": matrix.indptr.astype(np.int32),
         f"{name}.shape": np.asarray(weights.shape),
     }
+
+
+_HALF: Final = np.dtype("<f2")
+_STEP: Final = np.dtype("<i4")
+
+
+def _by_byte(values: Any) -> Any:  # noqa: ANN401
+    return np.ascontiguousarray(values.view(np.uint8).reshape(len(values), values.itemsize).T)
+
+
+def _as_numbers(values: Any, kind: np.dtype[Any]) -> Any:  # noqa: ANN401
+    """What ``_by_byte`` took apart; releases of format 9 and older hold the numbers themselves."""
+    return np.ascontiguousarray(values.T).reshape(-1).view(kind) if values.ndim == 2 else values
 
 
 def _dense(arrays: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
     weights = np.zeros(tuple(arrays[f"{name}.shape"]), dtype=np.float32)
     ends = arrays[f"{name}.ends"]
     columns = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-    weights[np.cumsum(arrays[f"{name}.rows"]), columns] = arrays[f"{name}.data"]
+    rows = np.cumsum(_as_numbers(arrays[f"{name}.rows"], _STEP))
+    weights[rows, columns] = _as_numbers(arrays[f"{name}.data"], _HALF)
     return weights
 
 
