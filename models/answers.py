@@ -32,7 +32,7 @@ URGENT: Final = 0.05
 _SURELY: Final = 0.5
 #: Of a message without an ask of fit so many issues are told at most, and from so likely on.
 _HINTS: Final = 4
-_HINT: Final = 0.03
+_HINT: Final = 0.05
 _NEVER: Final = 2.0  # no probability is so high
 _SAYS: Final = {name: place for place, name in enumerate(SIGNALS)}
 
