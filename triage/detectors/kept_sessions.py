@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import Final
 
 #: Said after an id: this session is not the matter.
 _UNAFFECTED_AFTER = re.compile(
-    r"^[^.;\n]{0,60}?(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b(?! to my)"
+    r"^(?P<between>[^.;\n]{0,60}?)(?:\b(?:leave|keep) (?:it|that|this|her|him|them|well|those|as)\b"
+    r"(?! to my| informed| posted| updated| in the loop)"
     r"|\bstays? (?:put|as|in|on|mine|with me|where|exactly)\b|\bstaying\b|\bcarr(?:y|ies|ying) on\b"
     r"|\b(?:that'?s|is|was|it'?s|for|belongs to) (?:some(?:one|body) else|(?:an)?other client)"
     r"|\bdifferent (?:client|session)"
@@ -27,10 +29,15 @@ _UNAFFECTED_AFTER = re.compile(
     r"|^[^.;\n]{0,40}?: (?:leave|keep)\b|\bno action\b|\byou'?ve already got\b"
     r"|(?<!n't )\b(?:leave|let) (?:him|her|them|it) (?:be|alone)\b"
     r"|[–-] ?keep\b|\bshould be left\b"
-    r"|\b(?:(?:s?he|they)(?:'s|'re)|is) (?:mine|(?:quite |very |perfectly )?(?:content|happy)"
-    r"|coming (?:as|on))\b|\b(?:all good|fine), (?:leave|keep)\b"
-    r"|(?<!think )\b(?:i'?ll|i (?:will|shall)) (?:gladly |happily |still )?(?:see|keep|hold)\b"
+    r"|\b(?:all good|fine), (?:leave|keep)\b"
     r"|\bno change|\bwhere it is\b|\bwas there first\b|\bas it stands\b)",
+    re.IGNORECASE,
+)
+#: This says so only where nothing is called off: "cancel HT-204518, she's happy with that".
+_KEPT_SOFTLY = re.compile(
+    r"^[^.;\n]{0,60}?(?:\b(?:(?:s?he|they)(?:'s|'re)|is) (?:mine|coming (?:as|on)"
+    r"|(?:quite |very |perfectly )?(?:content|happy))\b"
+    r"|(?<!think )\b(?:i'?ll|i (?:will|shall)) (?:gladly |happily |still )?(?:see|keep|hold)\b)",
     re.IGNORECASE,
 )
 #: The word beside it in a list: "HT-540122 Craig, 4.40. Fine.", "HT-551002 | Ms Farrow | KEEP".
@@ -40,6 +47,8 @@ _KEPT_IN_LIST = re.compile(
     re.IGNORECASE,
 )
 _CALLED_OFF = re.compile(r"\b(?:cancel\w*|remove|refer|off|scrap|end)\b", re.IGNORECASE)
+_CLOSE: Final = 40  # characters
+_ENDS = re.compile(r"[.!?;\n]")
 _SERIES = re.compile(r"[ ,/&+]*(?:and )?")
 _AND = re.compile(r"[/&+]|\band\b")
 #: Said of it in a sentence of its own.
@@ -81,10 +90,10 @@ def words_that_keep(text: str, first: int, ids: Sequence[tuple[int, int]]) -> st
     *ids* are where its id and those behind it begin and end.
     """
     begin, end = _behind_series(text, ids)
-    said = text[begin:end]
+    before, said = text[max(0, first - 45) : first], text[begin:end]
     kept = (
-        _UNAFFECTED_AFTER.search(said)
-        or _UNAFFECTED_BEFORE.search(text[max(0, first - 45) : first])
+        _kept_behind(before, said)
+        or _UNAFFECTED_BEFORE.search(before)
         or _STAYS.search(said)
         or _kept_in_list(text[begin : end + 1])
     )
@@ -113,3 +122,12 @@ def _behind_series(text: str, ids: Sequence[tuple[int, int]]) -> tuple[int, int]
 def _kept_in_list(after: str) -> re.Match[str] | None:
     kept = _KEPT_IN_LIST.match(after)
     return kept if kept and not _CALLED_OFF.search(after.split("\n", 1)[0]) else None
+
+
+def _kept_behind(before: str, said: str) -> re.Match[str] | None:
+    """Words behind the id; far behind, or weak, only where its sentence calls nothing off."""
+    kept = _UNAFFECTED_AFTER.search(said)
+    if kept and len(kept["between"]) <= _CLOSE:
+        return kept
+    sentence = _ENDS.split(before)[-1] + " " + _ENDS.split(said)[0]
+    return None if _CALLED_OFF.search(sentence) else kept or _KEPT_SOFTLY.search(said)
