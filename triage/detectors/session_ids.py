@@ -239,11 +239,11 @@ _ITEM_ANSWER = re.compile(
 )
 #: "The second one below", "The lower one, please": one of those that are listed.
 _ONE_OF_THEM = re.compile(
-    r"\b(?:the )(?P<below>first|second|third|fourth|top|upper|bottom|lower|last|latter|former)"
+    r"\bthe (?P<below>first|second|third|fourth|top|upper|bottom|lower|last|latter|former)"
     r"(?: one| booking| session)?(?: of the (?:two|three|four))? below\b"
     r"|(?:^|\n|[.!?:] |\b(?:it'?s|it is|i mean|i meant) )the (?P<alone>first|second|third|fourth"
     r"|top|upper|bottom|lower|latter|former)(?: one| booking| session)?"
-    r"(?:,? (?:and )?not (?:the )|,? (?:that )?i (?:mean|meant)\b|[.]|,? (?:please|sorry)\b)",
+    r"(?:,? (?:and )?not the |,? (?:that )?i (?:mean|meant)\b|[.]|,? (?:please|sorry)\b)",
     re.IGNORECASE,
 )
 _THE_OTHER_TOO = re.compile(r"\bthe one (?:beneath|underneath|above)\b", re.IGNORECASE)
@@ -286,7 +286,7 @@ def _pointed_at(reading: Reading) -> Iterator[Mention]:
 Chosen = list[tuple[str, int]]  # ids, each with where in the new text it is pointed at
 
 
-def _one_of_them(text: str, _quoted: str, ids: list[str]) -> Chosen:
+def _one_of_them(text: str, _: str, ids: list[str]) -> Chosen:
     one = _ONE_OF_THEM.search(text)
     if one is None or len(ids) < 2 or _THE_OTHER_TOO.search(text):
         return []
@@ -295,7 +295,7 @@ def _one_of_them(text: str, _quoted: str, ids: list[str]) -> Chosen:
     return [(value, one.start()) for value in ids[place : place + 1]]
 
 
-def _below(text: str, _quoted: str, ids: list[str]) -> Chosen:
+def _below(text: str, _: str, ids: list[str]) -> Chosen:
     below = _POINTS_BELOW.search(text)
     if below is None or _NOT_BELOW.search(text):
         return []
@@ -303,7 +303,7 @@ def _below(text: str, _quoted: str, ids: list[str]) -> Chosen:
     return [(value, below.start()) for value in wanted]
 
 
-def _answered(text: str, _quoted: str, ids: list[str]) -> Chosen:
+def _answered(text: str, _: str, ids: list[str]) -> Chosen:
     answer = _ANSWERS.search(text) if len(ids) == 1 else None
     return [(ids[0], answer.start())] if answer else []
 

@@ -179,7 +179,7 @@ def _is_of_contact(text: str, bounds: list[int], first: int, last: int) -> bool:
     at = bisect_right(bounds, first)
     begin, end = (bounds[at - 1] if at else 0), (bounds[at] if at < len(bounds) else len(text))
     before, after = text[max(begin, first - 60) : first], text[last : min(end, last + 45)]
-    return "contact" in _contact_flags(before, after)
+    return _tells_of_contact(before, after)
 
 
 def _dated(
@@ -301,20 +301,23 @@ def _flags(day: Day, before: str, after: str) -> set[str]:
     flags = unsettled(day)
     if day.recurring or _RECURRING.search(before) or _RECURRING_AFTER.match(after):
         flags.add("recurring")
-    flags |= _contact_flags(before, after)
+    if _tells_of_contact(before, after):
+        flags.add("contact")
     if _DEADLINE.search(before):
         flags.add("deadline")
     return flags
 
 
-def _contact_flags(before: str, after: str) -> set[str]:
+def _tells_of_contact(before: str, after: str) -> bool:
+    """Whether the words round a day make it that of a call or message, not of a session."""
     about = max((m.start() for p in (_SESSION, _ID_NEAR) for m in p.finditer(before)), default=-1)
     contact = _CONTACT.search(before)
-    told = (contact and contact.start() > about) or _CONTACT_AFTER.match(after)
-    return {"contact"} if told else set()
+    led = contact is not None and contact.start() > about
+    return led or _CONTACT_AFTER.match(after) is not None
 
 
-#: Weights of a logistic regression over the corpora (is this mention the session's time?), rounded.
+#: Weights of a logistic regression over the corpora (is this mention the session's time?), rounded;
+#: "final" came later and is set by hand (docs/decisions.md).
 WEIGHTS: Final = {
     "bias": -0.8,
     "clock": 1.6,
