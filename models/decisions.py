@@ -70,8 +70,14 @@ def count_features(evidence: Evidence) -> Floats:
             evidence.plain,
             _raised(deep),
             _in_message(_raised(deep), deep.owner),
+            _doubted(deep),
         ]
     )
+
+
+def _doubted(evidence: Evidence) -> Floats:
+    """How likely the message is split too little or too far; releases before 0.8.0 do not say."""
+    return evidence.whole.get("split", np.empty((len(evidence.owner), 0), np.float32))
 
 
 def _raised(evidence: Evidence) -> Floats:
@@ -101,6 +107,7 @@ def sure_features(kind: Floats, count: Mapping[str, Floats], evidence: Evidence)
     loudest = _in_message(np.hstack([split, -split]), evidence.owner)
     parts = [evidence, evidence.deep] if evidence.deep else [evidence]
     agreed = np.stack([part.whole["kind"][rows, chosen] for part in parts], axis=1)
+    agreed = np.hstack([agreed, *map(_doubted, parts)])
     each = np.hstack([split, agreed, one_hot, evidence.plain])
     together = np.hstack([split, agreed, loudest, mixed, evidence.plain])
     found: Floats = np.hstack([each, several, several * together, mixed * split])
@@ -200,6 +207,7 @@ def _told_features(evidence: Evidence) -> Floats:
             evidence.whole["marks"][:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS]],
             evidence.noticed[:, [MARK_COLUMN[m] for m in AGREEMENT_SIGNALS], 0],
             evidence.whole["kind"],
+            _doubted(evidence),
         ]
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from models.views import View
+    from triage.grouping import Group
 
 #: What the network says of each sentence and of each request, and how many labels that has.
 #: ``count`` and ``turns``: see COUNTS and TURNS in ``models.heads``.
@@ -91,8 +92,11 @@ class Encoder:
     readout: Readout
 
 
-#: Splits a view by what is said of its sentences, logits by head.
-Turn = Callable[["View", Mapping[str, Floats]], "View"]
+#: What is said of requests that a message may be split into, logits by head.
+Hear = Callable[[Sequence["Group"]], Mapping[str, Floats]]
+#: Splits a view by what is said of its sentences, and would be of the requests it is split into;
+#: tells what more there is to say of these, logits by head.
+Turn = Callable[["View", Mapping[str, Floats], Hear], tuple["View", Mapping[str, Floats]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +129,11 @@ def open_tokenizer(vocabulary: str) -> Tokenizer:
     return tokenizer
 
 
-def as_it_is(view: View, _said: Mapping[str, Floats]) -> View:
+def as_it_is(
+    view: View, _said: Mapping[str, Floats], _hear: Hear
+) -> tuple[View, Mapping[str, Floats]]:
     """*view*, for who splits nothing."""
-    return view
+    return view, {}
 
 
 def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
@@ -179,20 +185,33 @@ def read_deeply(
 ) -> tuple[list[View], list[Deep]]:
     """What the network says of each of *views*, the same whatever stands beside it.
 
-    *turn* may split a message otherwise once its sentences are read, before its requests are; the
-    views come back so split. Each window is read alone: padding would cost time,
-    and what shares a batch would share the scale of its eight-bit numbers.
+    *turn* may split a message otherwise once its sentences are read; the views come back so split.
     """
     split, found = [], []
     for view in views:
-        windows = windows_of(encoder.tokenizer, view)
-        owners = np.concatenate([np.asarray(tokens.sentences) for tokens in windows])
-        states = np.concatenate([_states(encoder, tokens) for tokens in windows])
-        said = _of_sentences(encoder.readout, owners, states, len(view.reading.sentences))
-        split.append(turn(view, said) if "turns" in said else view)
-        members = [np.isin(owners, group.sentences) for group in split[-1].groups]
-        found.append(Deep(said | _of_requests(encoder.readout, members, states)))
+        said, hear = listen(encoder, view)
+        after, more = turn(view, said, hear) if "turns" in said else (view, {})
+        split.append(after)
+        found.append(Deep({**said, **hear(after.groups), **more}))
     return split, found
+
+
+def listen(encoder: Encoder, view: View) -> tuple[dict[str, Floats], Hear]:
+    """What the network says of the sentences of *view*, and what it would say of any requests.
+
+    Logits by head. Each window is read alone: padding would cost time, and what shares a batch
+    would share the scale of its eight-bit numbers.
+    """
+    windows = windows_of(encoder.tokenizer, view)
+    owners = np.concatenate([np.asarray(tokens.sentences) for tokens in windows])
+    states = np.concatenate([_states(encoder, tokens) for tokens in windows])
+    said = _of_sentences(encoder.readout, owners, states, len(view.reading.sentences))
+
+    def hear(groups: Sequence[Group]) -> dict[str, Floats]:
+        members = [np.isin(owners, group.sentences) for group in groups]
+        return _of_requests(encoder.readout, members, states)
+
+    return said, hear
 
 
 def _states(encoder: Encoder, tokens: Tokens) -> Floats:

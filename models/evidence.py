@@ -38,7 +38,7 @@ _AROUND: Final = [
     )
 ]
 _OF_SENTENCES: Final = ("told", "says", "turns")
-_WHOLE: Final = ("kind", "stage", "told_overall", "marks", "count")
+_WHOLE: Final = ("kind", "stage", "told_overall", "marks", "count", "split")
 _SILENCE: Final = -1.2  # what most sentences score for most labels
 _OFFICE_HOURS: Final = range(9, 18)
 

@@ -32,9 +32,9 @@ from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"
 #: Raised whenever a release of an older layout could no longer be read or would read differently.
-FORMAT: Final = 10
+FORMAT: Final = 11
 #: Layouts that this program reads as they were meant: 8 lacks ``Decisions.sure``.
-_READABLE: Final = (8, 9, FORMAT)
+_READABLE: Final = (8, 9, 10, FORMAT)
 _PROMOTED: Final = "PROMOTED"
 _ARRAYS: Final = "weights.npz"
 _TEXTS: Final = "model.json"
@@ -209,10 +209,11 @@ def _arrays(model: Model) -> bytes:
             arrays[f"{way}.{name}.weights"] = decision.weights
             arrays[f"{way}.{name}.bias"] = decision.bias
     if model.turning:
-        for name in SPLITS:
+        for name in (*SPLITS, "ranking"):
             decision = getattr(model.turning, name)
-            arrays[f"turning.{name}.weights"] = decision.weights
-            arrays[f"turning.{name}.bias"] = decision.bias
+            if decision is not None:
+                arrays[f"turning.{name}.weights"] = decision.weights
+                arrays[f"turning.{name}.bias"] = decision.bias
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, values in arrays.items():  # as np.savez_compressed, which knows no level
@@ -223,14 +224,12 @@ def _arrays(model: Model) -> bytes:
 
 def _turning(arrays: Mapping[str, Any]) -> Turning | None:
     """Where messages turn, None in releases that leave that to the rules."""
-    if f"turning.{SPLITS[0]}.bias" not in arrays:
-        return None
-    return Turning(
-        *(
-            Decision(YES_OR_NO, arrays[f"turning.{name}.weights"], arrays[f"turning.{name}.bias"])
-            for name in SPLITS
-        )
-    )
+    found = {
+        name: Decision(YES_OR_NO, arrays[f"turning.{name}.weights"], arrays[f"turning.{name}.bias"])
+        for name in (*SPLITS, "ranking")
+        if f"turning.{name}.bias" in arrays
+    }
+    return Turning(**found) if found else None
 
 
 def _sparse(name: str, weights: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -284,9 +284,13 @@ def _requests_of(lesson: Lesson) -> list[Request | None]:
     return found
 
 
+def weight_of(example: Example) -> float:
+    """How much a message counts in a decision: that of a supplement less."""
+    return _SUPPLEMENT if example.is_supplement else 1.0
+
+
 def _weights_of(lesson: Lesson) -> Floats:
-    """How much each request of *lesson* counts: those of a supplement less."""
-    of_message = [_SUPPLEMENT if e.is_supplement else 1.0 for e in lesson.examples]
+    of_message = [weight_of(example) for example in lesson.examples]
     counts = [len(view.groups) for view in lesson.views]
     return np.repeat(np.asarray(of_message, dtype=np.float32), counts)
 

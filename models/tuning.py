@@ -13,22 +13,19 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from models.corpus import Corpus, CorpusError
-from models.encoder import (
-    Encoder,
-    Readout,
-    open_encoder,
-    read_deeply,
-)
+from models.corpus import Corpus, CorpusError, Example
+from models.encoder import Deep, Encoder, Readout, listen, open_encoder, read_deeply
 from models.extras import require
-from models.features import Floats
-from models.train import Lesson, Tuned, blocks_of
-from models.turning import learn_turning
+from models.features import Floats, Ints
+from models.splits import Groups, choice_among, is_right, learn_choice, ways
+from models.train import Lesson, Tuned, blocks_of, weight_of
+from models.turning import Turning, doubted, learn_turns
 from models.views import View
 
 if TYPE_CHECKING:
@@ -192,18 +189,51 @@ def load_tuned(folder: Path, corpus: Corpus, views: Sequence[View], *, seed: int
         for file in part
     }
     readers = [encoders[example.file] for example in corpus.examples]
-    pairs = zip(readers, views, strict=True)
-    said = [read_deeply(encoder, [view])[1][0] for encoder, view in pairs]
     of_file = {file: n for n, block in enumerate(blocks_of(corpus.files)) for file in block}
     blocks = np.asarray([of_file[example.file] for example in corpus.examples])
-    heard = [deep.logits for deep in said]
-    turning, split = learn_turning(corpus.examples, views, heard, blocks, seed=seed)
-    unseen = [
-        deep if _same_split(before, after) else read_deeply(encoder, [after])[1][0]
-        for encoder, deep, before, after in zip(readers, said, views, split, strict=True)
-    ]
+    turning, split, unseen = _split_unseen(corpus.examples, views, readers, blocks, seed)
     encoder = _encoder(folder, NETWORK, READOUT, vocabulary)
-    return Tuned(encoder, turning, tuple(split), tuple(unseen))
+    return Tuned(encoder, turning, split, unseen)
+
+
+def _split_unseen(
+    examples: Sequence[Example],
+    views: Sequence[View],
+    readers: Sequence[Encoder],
+    blocks: Ints,
+    seed: int,
+) -> tuple[Turning, tuple[View, ...], tuple[Deep, ...]]:
+    """How messages are split, each by decisions that had not seen its block, and read by *readers*.
+
+    Each is read twice, for the network's states of all would fill the memory.
+    """
+    pairs = list(zip(readers, views, strict=True))
+    as_ruled = [read_deeply(encoder, [view])[1][0].logits for encoder, view in pairs]
+    turning, messages = learn_turns(examples, views, as_ruled, blocks, seed=seed)
+    tried = [ways(message) for message in messages]
+    heard = [
+        [by_rules, *_heard(encoder, view, others)]
+        for (encoder, view), by_rules, (_, *others) in zip(pairs, as_ruled, tried, strict=True)
+    ]
+    choices = [choice_among(*each) for each in zip(messages, tried, heard, strict=True)]
+    right = [
+        [is_right(example, view, groups) for groups in each]
+        for example, view, each in zip(examples, views, tried, strict=True)
+    ]
+    weights = np.asarray([weight_of(example) for example in examples], np.float32)
+    ranking, chosen = learn_choice(choices, right, weights, blocks, seed=seed)
+    split, unseen = [], []
+    for view, said, way, hear, each in zip(views, as_ruled, tried, heard, chosen, strict=True):
+        split.append(replace(view, groups=way[each.place]))
+        unseen.append(Deep({**said, **hear[each.place], **doubted(split[-1], each.doubt)}))
+    return replace(turning, ranking=ranking), tuple(split), tuple(unseen)
+
+
+def _heard(encoder: Encoder, view: View, others: Sequence[Groups]) -> list[Mapping[str, Floats]]:
+    if not others:
+        return []
+    _, hear = listen(encoder, view)
+    return [hear(groups) for groups in others]
 
 
 def _parts(folder: Path, corpus: Corpus) -> list[tuple[str, ...]]:
@@ -216,10 +246,6 @@ def _parts(folder: Path, corpus: Corpus) -> list[tuple[str, ...]]:
             " run `fit-triage models tune` again"
         )
     return blocks_of([*learned, *(file for file in now if file not in learned)], PARTS)
-
-
-def _same_split(one: View, other: View) -> bool:
-    return [g.sentences for g in one.groups] == [g.sentences for g in other.groups]
 
 
 def _encoder(folder: Path, network: str, readout: str, vocabulary: str) -> Encoder:

@@ -1,8 +1,8 @@
 """Where a message turns from one request to another: rules and transformer together, by sentence.
 
-The rules know lists, ordinals, session ids and separate matters, and are seldom wrong where they
-see several requests. Where they see one, a small decision weighs for each sentence of the text what
-the transformer makes of it and what the rules notice, and the message is split there.
+The rules know lists, ordinals, session ids and separate matters. A small decision weighs for each
+sentence of the text what the transformer makes of it and what the rules notice; of the ways to
+split the message that come of it, ``models.splits`` chooses one.
 """
 
 from __future__ import annotations
@@ -15,43 +15,63 @@ import numpy as np
 
 from models.corpus import Example
 from models.decisions import Decision, fit_decision
-from models.encoder import margins
-from models.evidence import SAY_COLUMN
+from models.encoder import Hear, margins
 from models.features import Floats, Ints
-from models.heads import KIND_SIGNALS, SPLITS
+from models.heads import SPLITS
+from models.splits import ASKS, SURE, Message, best, choice_among, ways
 from models.targets import turn_targets
 from models.views import View
 from triage.grouping import group
 from triage.turns import OPENINGS, Turns, openings
 
-_ASKS: Final = [SAY_COLUMN[signal] for signal in KIND_SIGNALS]
 YES_OR_NO: Final = ("false", "true")
-#: A message is split from here on: its words were learned from supplements, where several requests
-#: in a message are far commoner than in mail (docs/decisions.md).
+#: Without a ranking a message is split from here on: the decision learned from supplements, where
+#: several requests in a message are far commoner than in mail (docs/decisions.md).
 _LIKELY: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Turning:
-    """The decisions whether a sentence opens another request, and whether it names several."""
+    """The decisions whether a sentence opens another request, and whether it names several.
+
+    ``ranking`` chooses among the ways to split a message that these make likely. Releases before
+    0.8.0 have none: there the rules' split stands, and one request is split where a turn is likely.
+    """
 
     opens: Decision
     many: Decision
+    ranking: Decision | None = None
 
 
-def turned(turning: Turning, view: View, said: Mapping[str, Floats]) -> View:
-    """*view* split where *turning* says, or as the rules have split it.
+def turned(
+    turning: Turning, view: View, said: Mapping[str, Floats], hear: Hear
+) -> tuple[View, Mapping[str, Floats]]:
+    """*view* split as *turning* finds likeliest, and how much it doubts that, as a further head.
 
-    *said* is what the transformer says of its sentences, logits by head.
+    *said* is what the transformer says of its sentences, logits by head, and *hear* what it would
+    say of requests.
     """
-    if len(view.groups) > 1:
-        return view
-    features = turn_features(view, said)
-    found = [
-        np.exp(decision.log_probabilities(features)[:, 1])
-        for decision in (turning.opens, turning.many)
-    ]
-    return _split(view, *found)
+    if turning.ranking is None and len(view.groups) > 1:
+        return view, {}
+    noticed = noticed_in(view)
+    features = turn_features(said, noticed)
+    decisions = (turning.opens, turning.many)
+    found = [np.exp(decision.log_probabilities(features)[:, 1]) for decision in decisions]
+    if turning.ranking is None:
+        return _split(view, *found), {}
+    message = Message(view, said, noticed, np.stack(found, axis=1))
+    tried = ways(message)
+    if len(tried) == 1:
+        return view, doubted(view, (SURE, SURE))
+    choice = choice_among(message, tried, [hear(groups) for groups in tried])
+    chosen = best(turning.ranking, choice)
+    split = replace(view, groups=tried[chosen.place])
+    return split, doubted(split, chosen.doubt)
+
+
+def doubted(view: View, doubt: tuple[float, float]) -> dict[str, Floats]:
+    """*doubt* about the split of *view* as logits of each request."""
+    return {"split": np.full((len(view.groups), 2), doubt, np.float32)}
 
 
 def _split(view: View, opens: Floats, many: Floats) -> View:
@@ -71,19 +91,24 @@ def rightly_split(example: Example, view: View) -> View:
     return view if by_rules == len(example.requests) != by_labels else split
 
 
-def turn_features(view: View, said: Mapping[str, Floats]) -> Floats:
+def noticed_in(view: View) -> Floats:
+    """What the rules notice of each sentence: sentences x OPENINGS."""
+    rows = openings(view.reading, view.mentions)
+    return np.asarray(rows, dtype=np.float32).reshape(-1, len(OPENINGS))
+
+
+def turn_features(said: Mapping[str, Floats], noticed: Floats) -> Floats:
     """What bears on each sentence's turning: the transformer there and before it, and the rules.
 
-    *said* holds the transformer's logits of the sentences, by head. What the sentence asks for is
-    set beside what was asked for before: a second ask is more often another request's.
+    *said* holds the transformer's logits of the sentences, by head; *noticed* what the rules know.
+    What the sentence asks for is set beside what was asked for before: a second ask is more often
+    another request's.
     """
     turns = margins(said["turns"], exclusive=False)
-    noticed = openings(view.reading, view.mentions)
-    rules = np.asarray(noticed, dtype=np.float32).reshape(len(turns), len(OPENINGS))
-    asks = margins(said["says"][:, _ASKS], exclusive=False)
+    asks = margins(said["says"][:, ASKS], exclusive=False)
     asked = _before(np.maximum.accumulate(asks, axis=0))
     told = [turns, _before(turns), _loudest_other(turns), asks, asked, asks * asked]
-    return np.hstack([*told, rules, rules * turns[:, :1]])
+    return np.hstack([*told, noticed, noticed * turns[:, :1]])
 
 
 def _before(rows: Floats) -> Floats:
@@ -101,38 +126,32 @@ def _loudest_other(said: Floats) -> Floats:
     return found[:, None]
 
 
-def learn_turning(
+def learn_turns(
     examples: Sequence[Example],
     views: Sequence[View],
     said: Sequence[Mapping[str, Floats]],
     blocks: Ints,
     *,
     seed: int,
-) -> tuple[Turning, list[View]]:
-    """The decisions, and each view split by decisions that had not seen its block of files.
-
-    They learn from messages in which the rules see one request, for only there they are asked.
+) -> tuple[Turning, list[Message]]:
+    """The decisions where a message turns, and each message as such see it that had not seen it.
 
     *said* is what transformers that had not seen the message say of its sentences, logits by head;
-    *blocks* the block of each.
+    *blocks* the block of files that each is from.
     """
-    features = np.concatenate([turn_features(v, s) for v, s in zip(views, said, strict=True)])
+    noticed = [noticed_in(view) for view in views]
+    features = np.concatenate([turn_features(s, n) for s, n in zip(said, noticed, strict=True)])
     wanted = np.concatenate([turn_targets(e, v) for e, v in zip(examples, views, strict=True)])
-    counts = [len(view.reading.sentences) for view in views]
-    wanted[np.repeat([len(view.groups) > 1 for view in views], counts)] = np.nan
+    counts = [len(rows) for rows in noticed]
     rows = np.repeat(blocks, counts)
     fitted = [
         fit_decision(YES_OR_NO, features, _numbers(wanted[:, place]), rows, seed=seed)
         for place in range(len(SPLITS))
     ]
-    unseen = [np.exp(log_probabilities[:, 1]) for _, log_probabilities in fitted]
-    ends = np.cumsum(counts)[:-1]
-    parts = zip(*(np.split(found, ends) for found in unseen), strict=True)
-    split = [
-        view if len(view.groups) > 1 else _split(view, *found)
-        for view, found in zip(views, parts, strict=True)
-    ]
-    return Turning(*(decision for decision, _ in fitted)), split
+    unseen = np.stack([np.exp(left_out[:, 1]) for _, left_out in fitted], axis=1)
+    parts = np.split(unseen, np.cumsum(counts)[:-1])
+    messages = [Message(*each) for each in zip(views, said, noticed, parts, strict=True)]
+    return Turning(*(decision for decision, _ in fitted)), messages
 
 
 def _numbers(wanted: Floats) -> Ints:

@@ -135,6 +135,11 @@ _SEVERAL: Final = re.compile(
 )
 #: A name or id that begins within so many letters is what the sentence begins with.
 _AT_ONCE: Final = 12
+#: The last columns of ``openings``: the same for the whole text.
+OF_MESSAGE: Final = (
+    "the subject tells of several", "ids of the message", "names of the message",
+    "several by rule", "split by rule",
+)  # fmt: skip
 #: Columns of ``openings``.
 OPENINGS: Final = (
     "a request by rule", "a line", "a paragraph", "an ordinal or number", "a matter beside",
@@ -143,15 +148,14 @@ OPENINGS: Final = (
     "adds a matter", "speaks of another", "after a bare number", "a bare number", "an id first",
     "a heading", "a new name first", "a time", "names one more",
     "adds and names one more", "adds another", "one more first", "another and names one more",
-    "a time of one more", "adds with a time", "the subject tells of several",
-    "ids of the message", "names of the message", "several by rule", "split by rule",
+    "a time of one more", "adds with a time", *OF_MESSAGE,
 )  # fmt: skip
 
 
 def openings(reading: Reading, mentions: Sequence[Mention]) -> list[list[float]]:
     """What the rules know of each sentence's turning to another request: sentences x OPENINGS.
 
-    The last four are the same for the whole text, and counts stop at three. The subject is all 0.
+    OF_MESSAGE are the same for the whole text, and counts stop at three. The subject is all 0.
     """
     topics = topics_of(reading, mentions)
     whole = _openings_of_whole(reading, mentions, topics)

@@ -73,7 +73,7 @@ def test_a_sentence_bank_whose_name_says_nothing_is_not_left_out_in_silence(tmp_
 def test_what_waits_to_be_learned_from_is_valid_and_complete():
     waiting = load_corpus(CORPUS_FOLDER / "next")
 
-    assert waiting.files == ("s50", "s51", "s52")
+    assert waiting.files == ("s53", "s54", "s55", "s56")
     assert len(waiting.examples) == 240
     assert all(len(e.requests) == len(e.quotes) for e in waiting.examples)
 
@@ -105,7 +105,7 @@ def test_the_corpora_that_ship_are_valid_and_complete():
     corpus = load_corpus()
 
     assert corpus.tested == tuple(f"t{n}" for n in range(1, 13))
-    assert corpus.files == (*corpus.tested, *(f"s{n}" for n in range(1, 50)))
+    assert corpus.files == (*corpus.tested, *(f"s{n}" for n in range(1, 53)))
     assert sum(e.file in corpus.tested for e in corpus.examples) == 1380
     assert all(len(e.requests) == len(e.quotes) for e in corpus.examples)
     assert not any("real_questions" in path.name for path in CORPUS_FOLDER.rglob("*"))

@@ -1,34 +1,16 @@
 import numpy as np
 import pytest
+from turning_mail import at, everywhere, example, view_of
 
-from models.corpus import Example, Quotes, email_of
-from models.decisions import Decision
+from models.corpus import Quotes
 from models.encoder import OF_SENTENCES
 from models.heads import TURNS
 from models.targets import turn_targets
-from models.turning import YES_OR_NO, Turning, learn_turning, turn_features, turned
-from models.views import View, load_language, look
+from models.turning import learn_turns, noticed_in, turn_features, turned
+from models.views import View
 from triage.grouping import group
 from triage.records import Request
 from triage.turns import OPENINGS, Turns, openings
-
-BASE = {
-    "id": "m1",
-    "from_name": "Ada Quill",
-    "from_email": "ada@quill.example",
-    "sent": "2025-11-03T10:42:00+00:00",
-    "subject": "",
-    "signature": "",
-    "quoted": "",
-}
-
-
-def view_of(text: str, subject: str = "two clients") -> View:
-    return look(load_language(), email_of({**BASE, "new_text": text, "subject": subject}))
-
-
-def at(view: View, words: str) -> int:
-    return next(s.index for s in view.reading.sentences if words in s.text)
 
 
 def groups_at(view: View, opens: tuple[str, ...], many: tuple[str, ...] = ()):
@@ -90,12 +72,6 @@ def test_one_sentence_that_names_several_opens_a_request_for_each():
     assert all(at(view, "Neither client") in one.sentences for one in found)
 
 
-def example(view: View, *requests: Request, quotes: tuple[Quotes, ...] = ()) -> Example:
-    email = view.reading.email
-    given = quotes or (Quotes(),) * len(requests)
-    return Example("s1", "m1", "therapist", email, requests, given, doubted=False)
-
-
 def test_a_request_begins_at_the_first_sentence_that_names_it_alone():
     view = view_of("HT-204518 and HT-204533. Cancel HT-204518. He is told. Move HT-204533 on.")
     requests = (
@@ -151,7 +127,7 @@ def test_every_sentence_has_what_bears_on_its_turning(text, subject):
     count = len(view.reading.sentences)
     said = {name: np.full((count, width), -4, np.float32) for name, width in OF_SENTENCES.items()}
 
-    features = turn_features(view, said)
+    features = turn_features(said, noticed_in(view))
 
     assert features.shape[0] == count
     assert features.shape[1] > 2 * len(OPENINGS)
@@ -188,15 +164,8 @@ def test_a_subject_that_counts_is_noticed_in_every_sentence():
     assert "the subject tells of several" not in noticed("Cancel HT-204518.", "Cancel", "Sunday")
 
 
-def everywhere(view: View) -> tuple[Turning, dict[str, np.ndarray]]:
-    """A decision that a message turns at every sentence, and a transformer that says nothing."""
-    count = len(view.reading.sentences)
-    said = {name: np.full((count, width), -4, np.float32) for name, width in OF_SENTENCES.items()}
-    width = turn_features(view, said).shape[1]
-    flat = np.zeros((width, 2), np.float32)
-    always = Decision(YES_OR_NO, flat, np.asarray([-5, 5], np.float32))
-    never = Decision(YES_OR_NO, flat, np.asarray([5, -5], np.float32))
-    return Turning(always, never), said
+def never_asked(_groups):
+    pytest.fail("without a ranking nobody asks what would be said of requests")
 
 
 def test_where_the_rules_see_one_request_what_was_learned_may_see_more():
@@ -204,7 +173,7 @@ def test_where_the_rules_see_one_request_what_was_learned_may_see_more():
     turning, said = everywhere(view)
 
     assert len(view.groups) == 1
-    assert len(turned(turning, view, said).groups) == 2
+    assert len(turned(turning, view, said, never_asked)[0].groups) == 2
 
 
 def test_where_the_rules_see_several_requests_their_split_stands():
@@ -212,10 +181,10 @@ def test_where_the_rules_see_several_requests_their_split_stands():
     turning, said = everywhere(view)
 
     assert len(view.groups) == 2
-    assert turned(turning, view, said) is view
+    assert turned(turning, view, said, never_asked) == (view, {})
 
 
-def test_where_messages_turn_is_learned_from_those_in_which_rules_see_one_request():
+def test_where_messages_turn_is_learned_and_told_of_messages_unseen():
     seen = view_of("Jess wants EMDR, no. Dean is off to Bali.", subject="hello")
     split = view_of("1. Please cancel HT-204518. She wants EMDR.\n2. Please refer on HT-204533.")
     one = (Request("cancellation", client_ref="Jess", confidence=1.0),)
@@ -228,8 +197,11 @@ def test_where_messages_turn_is_learned_from_those_in_which_rules_see_one_reques
     examples = [example(seen, *two), example(split, *ids)] * 4
     silent = [everywhere(view)[1] for view in views]
 
-    turning, found = learn_turning(examples, views, silent, np.arange(8) // 2, seed=0)
+    turning, messages = learn_turns(examples, views, silent, np.arange(8) // 2, seed=0)
 
-    assert [len(view.groups) for view in found] == [2, 2] * 4
-    assert found[1] is split
-    assert len(turned(turning, seen, silent[0]).groups) == 2
+    assert turning.ranking is None
+    assert len(turned(turning, seen, silent[0], never_asked)[0].groups) == 2
+    assert [message.view for message in messages] == views
+    likely = messages[0].likely[:, 0]
+    assert likely.argmax() == at(seen, "Dean is off")
+    assert likely.max() > 0.5
