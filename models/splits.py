@@ -26,7 +26,7 @@ from triage.grouping import Group, group
 from triage.labels import KINDS, NOTIFICATIONS
 from triage.turns import OF_MESSAGE, Turns
 
-Groups = tuple[Group, ...]
+Groups = tuple[Group, ...]  # the requests that one way of splitting comes to
 
 RIGHT: Final = ("false", "true")
 ASKS: Final = [SAY_COLUMN[signal] for signal in KIND_SIGNALS]
@@ -40,6 +40,7 @@ _STRENGTH: Final = 0.03
 _TO_JOIN: Final = 1.0
 #: Log odds of another way where there is none.
 SURE: Final = -12.0
+#: No turn is held to be surer than this.
 _CLIP: Final = 1e-4
 #: The margin of what no sentence says.
 _SILENT: Final = -2.0
@@ -63,7 +64,8 @@ def ways(message: Message) -> list[Groups]:
     """Ways to split *message*, that of the rules first and always one that does not split at all.
 
     The likeliest turn is tried alone, then with the next, and so on; where the rules see several
-    requests, with and without their turns, and theirs without one of them.
+    requests, with and without their turns, and theirs without one of them. Ways that come to the
+    same sentences are one.
     """
     view = message.view
     by_rules = frozenset(_starts(view.groups))
@@ -104,12 +106,14 @@ def way_features(message: Message, groups: Groups, heard: Mapping[str, Floats]) 
     What is the same for all ways of a message tells nothing unless it is set against a split.
     """
     several = float(len(groups) > 1)
-    turns = _turns_taken(message, groups, several)
-    parts = _parts(message, groups, several)
-    asks = _asks(groups, heard, several)
-    found: Floats = np.concatenate(
-        [_sizes(message, groups, several), turns, _named(groups, heard, several), asks, parts]
-    ).astype(np.float32)
+    blocks = (
+        _sizes(message, groups, several),
+        _turns_taken(message, groups, several),
+        _named(groups, heard, several),
+        _asks(groups, heard, several),
+        _parts(message, groups, several),
+    )
+    found: Floats = np.concatenate(blocks).astype(np.float32)
     return found
 
 

