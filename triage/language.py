@@ -312,7 +312,7 @@ def _name_words(
             common.update(re.findall(r"[a-z][a-z'-]{2,}", phrase))
     words = {key: frozenset(values) for key, values in patterns.get("names", {}).items()}
     return (
-        {"not_names": frozenset(), "openers": frozenset(), "other_people": frozenset()}
+        dict.fromkeys(("not_names", "seldom_names", "openers", "other_people"), frozenset())
         | words
         | {"common": frozenset(common)}
     )

@@ -15,6 +15,11 @@ from reading_mail import values
         ("I have told O'Dowd that I can't go on.", "O'Dowd"),
         ("Please cancel my 9am, she needs CBT.", "my 9am"),
         ("Mr Zieliński came on Monday.", "Mr Zieliński"),
+        ("please cancel mrs osei-tutu on thursday, she knows", "mrs osei-tutu"),
+        ("PLEASE CANCEL MRS DELACROIX ON THURSDAY", "MRS DELACROIX"),
+        ("hiya, mr vance's 5pm is off, he knows", "mr vance"),
+        ("I have told Mr Sutton that I can't go on.", "Mr Sutton"),
+        ("I have told Hazel Parkinson that I can't go on.", "Hazel Parkinson"),
     ],
 )
 def test_a_client_is_known_by_the_name_written(text, name):
@@ -28,6 +33,9 @@ def test_a_client_is_known_by_the_name_written(text, name):
         "My supervisor Janet says I should ask you.",
         "I work in Harrogate and use CBT and EMDR.",
         "Please cancel it before my 3pm.",
+        "She lives with ms and pain, and mr right is nowhere to be seen.",
+        "I shall be back in the New Year.",
+        "Bonjour, I see people in a room for Luton and for Kettering, and it is about Parkinson's.",
     ],
 )
 def test_other_names_are_no_client(text):

@@ -23,6 +23,10 @@ _TITLED = re.compile(
     rf"?: [A-Z]\b\.?)?"
     r"|(?:[A-Z]\.){1,3}|[A-Z]\b\.?)"
 )
+#: "mrs osei-tutu", "MR VANCE": a title tells a name also where capitals tell nothing.
+_TITLED_HASTILY = re.compile(
+    r"\b(?:mr|mrs|ms|mx)\b\.? ([^\W\d_](?:[\w-]|'(?!s\b)){2,})", re.IGNORECASE
+)
 _NAMED = re.compile(
     rf"(?<![\w@/.'-])(?:[A-Z]\. )?(?:{_WORD})(?: (?:[A-Z]\.?(?![\w'])"
     rf"|(?:{_WORD})(?:-(?:{_WORD}))*))?(?![\w@])"
@@ -103,6 +107,7 @@ class _Known:
     """Words that are no client's name in this message."""
 
     not_names: frozenset[str]
+    seldom_names: frozenset[str]  # a surname at best
     common: frozenset[str]  # everyday words
     openers: frozenset[str]
     other_people: frozenset[str]
@@ -119,6 +124,7 @@ class _Known:
         text = reading.folded["new_text"].text
         return cls(
             words["not_names"] | frozenset(own),
+            words["seldom_names"],
             words["common"],
             words["openers"],
             words["other_people"],
@@ -146,7 +152,7 @@ def _key(name: str) -> str:
     if len(parts) > 3 and parts[1] in {"and", "&"}:
         parts = parts[2:]
     if len(parts) > 1 and re.fullmatch(
-        r"Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Rev|Sister|Captain|Major|Fr", parts[0]
+        r"Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Rev|Sister|Captain|Major|Fr", parts[0], re.IGNORECASE
     ):
         return parts[-1 if len(parts[-1]) > 1 or len(parts) == 2 else 1].lower()
     return parts[0].lower() if parts and len(parts[0]) > 1 else bare.lower().replace(" ", "")
@@ -154,9 +160,10 @@ def _key(name: str) -> str:
 
 def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
     text = reading.folded[part].text
-    if text.isupper() or not text:
-        return
     taken: list[tuple[int, int]] = []
+    if text.isupper() or not text:
+        yield from _titled_hastily(text, part, taken, known)
+        return
     for m in _TITLED.finditer(text):
         key = _key(m[0])
         if len(key) > 1 and (key in known.not_names or key in known.openers):
@@ -166,6 +173,7 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
         is_other = any(w in known.other_people for w in re.findall(r"[a-z]+", led)[-1:])
         doctor = m[0].startswith(("Dr", "Prof"))
         yield _Seen(part, *m.span(), m[0].strip(), -3.0 if is_other else (1.0 if doctor else 2.5))
+    yield from _titled_hastily(text, part, taken, known)
     for m in _SAID_INITIALS.finditer(text):
         taken.append(m.span(1))
         yield _Seen(part, *m.span(1), m[1].strip(), 3.0)
@@ -177,6 +185,17 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
             if seen is not None:
                 taken.append((seen.first, seen.last))
                 yield seen
+
+
+def _titled_hastily(
+    text: str, part: Part, taken: list[tuple[int, int]], known: _Known
+) -> Iterator[_Seen]:
+    for m in _TITLED_HASTILY.finditer(text):
+        name = m[1].lower()
+        free = not any(m.start() < last and first < m.end() for first, last in taken)
+        if free and name not in known.common | known.not_names | known.openers:
+            taken.append(m.span())
+            yield _Seen(part, *m.span(), m[0], 2.5)
 
 
 def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _Seen | None:
@@ -202,7 +221,8 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
     if any(w in known.other_people for w in led) or _PLACE.search(before):
         return _Seen(part, first, last, " ".join(words), -1.0)
     name = words[0].lower()
-    if name in known.common and (opens or not _LEADS.search(before)):
+    alone = len(words) == 1 and name.strip(".") in known.seldom_names
+    if alone or (name in known.common and (opens or not _LEADS.search(before))):
         return None
     weight = 0.0 if name in known.endings else 0.4
     if opens:
