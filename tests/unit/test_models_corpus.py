@@ -73,8 +73,8 @@ def test_a_sentence_bank_whose_name_says_nothing_is_not_left_out_in_silence(tmp_
 def test_what_waits_to_be_learned_from_is_valid_and_complete():
     waiting = load_corpus(CORPUS_FOLDER / "next")
 
-    assert waiting.files == ("s53", "s54", "s55", "s56")
-    assert len(waiting.examples) == 240
+    assert waiting.files == tuple(f"s{n}" for n in range(53, 63))
+    assert len(waiting.examples) == 240 + 481
     assert all(len(e.requests) == len(e.quotes) for e in waiting.examples)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.corpus import CORPUS_FOLDER, load_messages
 from models.reading import ModelRefusedError, load_reader
 from models.registry import RELEASED, load, promoted, release, releases, sealed
 
@@ -97,6 +98,15 @@ def test_writing_a_release_and_reading_it_back_gives_the_same_model(tmp_path):
         assert first.files == second.files
         assert all(np.array_equal(first[name], second[name]) for name in first.files)
     assert [m.version for m in releases(tmp_path)] == ["again"]
+
+
+@pytest.mark.parametrize("version", ["0.6.1", "0.7.0"])
+def test_mail_can_still_be_read_by_the_releases_that_one_may_go_back_to(version):
+    email = load_messages(CORPUS_FOLDER / "t1.jsonl")[0].email
+
+    [requests] = load_reader(version).read([email])
+
+    assert [request.kind for request in requests] == ["cancellation"]
 
 
 def test_the_release_that_ships_was_trained_on_the_corpora_that_ship():
