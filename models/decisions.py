@@ -19,6 +19,8 @@ from models.heads import AGREEMENT_SIGNALS, KIND_SIGNALS, MARKS, SIGNALS, TURNS
 from triage.labels import CODE_SETS
 
 _FIELDS: Final = tuple(CODE_SETS)
+#: Labels of a decision whether something holds.
+YES_OR_NO: Final = ("false", "true")
 #: A margin counts differently near the border than far from it: a line with bends here.
 _BENDS: Final = (-1.0, -0.6, -0.3, 0.0)
 _CLIP: Final = 12.0
@@ -98,12 +100,12 @@ def sure_features(kind: Floats, count: Mapping[str, Floats], evidence: Evidence)
     """
     chosen = kind.argmax(axis=1)
     rows = np.arange(len(kind))
-    odds = _odds(kind[rows, chosen])[:, None]
+    odds = log_odds(np.exp(kind[rows, chosen]))[:, None]
     one_hot = np.eye(kind.shape[1], dtype=np.float32)[chosen]
     kinds = (_in_message(one_hot, evidence.owner) > 0).sum(axis=1, keepdims=True)
     lone = _lone(evidence.owner)[:, None]
     several, mixed = 1 - lone, (kinds > 1).astype(np.float32)
-    split = np.hstack([odds, *(_odds(found[:, 1])[:, None] for found in count.values())])
+    split = np.hstack([odds, *(log_odds(np.exp(found[:, 1]))[:, None] for found in count.values())])
     loudest = _in_message(np.hstack([split, -split]), evidence.owner)
     parts = [evidence, evidence.deep] if evidence.deep else [evidence]
     agreed = np.stack([part.whole["kind"][rows, chosen] for part in parts], axis=1)
@@ -114,10 +116,10 @@ def sure_features(kind: Floats, count: Mapping[str, Floats], evidence: Evidence)
     return found.astype(np.float32)
 
 
-def _odds(log_probabilities: Floats) -> Floats:
-    """Log odds, cut off where nothing is surer in practice."""
-    likely = np.exp(log_probabilities.astype(np.float64)).clip(1e-4, 1 - 1e-4)
-    found: Floats = np.log(likely / (1 - likely)).astype(np.float32)
+def log_odds(likely: Floats) -> Floats:
+    """Log odds of probabilities, cut off where nothing is surer in practice."""
+    cut = likely.astype(np.float64).clip(1e-4, 1 - 1e-4)
+    found: Floats = np.log(cut / (1 - cut)).astype(np.float32)
     return found
 
 

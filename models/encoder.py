@@ -95,7 +95,7 @@ class Encoder:
 #: What is said of requests that a message may be split into, logits by head.
 Hear = Callable[[Sequence["Group"]], Mapping[str, Floats]]
 #: Splits a view by what is said of its sentences, and would be of the requests it is split into;
-#: tells what more there is to say of these, logits by head.
+#: tells what is said of these, logits by head.
 Turn = Callable[["View", Mapping[str, Floats], Hear], tuple["View", Mapping[str, Floats]]]
 
 
@@ -130,10 +130,10 @@ def open_tokenizer(vocabulary: str) -> Tokenizer:
 
 
 def as_it_is(
-    view: View, _said: Mapping[str, Floats], _hear: Hear
+    view: View, _said: Mapping[str, Floats], hear: Hear
 ) -> tuple[View, Mapping[str, Floats]]:
-    """*view*, for who splits nothing."""
-    return view, {}
+    """*view* as it is, and what is said of its requests: for who splits nothing."""
+    return view, hear(view.groups)
 
 
 def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
@@ -190,9 +190,9 @@ def read_deeply(
     split, found = [], []
     for view in views:
         said, hear = listen(encoder, view)
-        after, more = turn(view, said, hear) if "turns" in said else (view, {})
+        after, of_requests = (turn if "turns" in said else as_it_is)(view, said, hear)
         split.append(after)
-        found.append(Deep({**said, **hear(after.groups), **more}))
+        found.append(Deep({**said, **of_requests}))
     return split, found
 
 

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.decisions import Decision, Decisions
+from models.decisions import YES_OR_NO, Decision, Decisions
 from models.encoder import open_encoder
 from models.features import Featuriser, Shape
 from models.heads import COUNTS, HEADS, MARKS, SIGNALS, SPLITS, Head, Heads, Plan
 from models.train import Model
 from models.tuning import NETWORK, READOUT, VOCABULARY, readout_from
-from models.turning import YES_OR_NO, Turning
+from models.turning import Turning
 from triage.labels import CODE_SETS
 
 RELEASED: Final = Path(__file__).parent / "released"

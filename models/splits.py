@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from models.corpus import Example
-from models.decisions import Decision, fit_softmax
+from models.decisions import YES_OR_NO, Decision, fit_softmax, log_odds
 from models.encoder import margins
 from models.evidence import SAY_COLUMN
 from models.features import Floats, Ints
@@ -28,7 +28,6 @@ from triage.turns import OF_MESSAGE, Turns
 
 Groups = tuple[Group, ...]  # the requests that one way of splitting comes to
 
-RIGHT: Final = ("false", "true")
 ASKS: Final = [SAY_COLUMN[signal] for signal in KIND_SIGNALS]
 #: A sentence is no turn worth a look below this probability, nor are more than so many of them.
 _LEAST: Final = 0.02
@@ -40,8 +39,6 @@ _STRENGTH: Final = 0.03
 _TO_JOIN: Final = 1.0
 #: Log odds of another way where there is none.
 SURE: Final = -12.0
-#: No turn is held to be surer than this.
-_CLIP: Final = 1e-4
 #: The margin of what no sentence says.
 _SILENT: Final = -2.0
 
@@ -138,7 +135,7 @@ def _sizes(message: Message, groups: Groups, several: float) -> Floats:
 
 def _turns_taken(message: Message, groups: Groups, several: float) -> Floats:
     """How likely the turns are at which the message is split, and those at which it is not."""
-    odds = _odds(message.likely)
+    odds = log_odds(message.likely)
     starts = _starts(groups)
     taken = odds.max(axis=1)[starts]
     first = min((min(each.own) for each in groups if each.own), default=0)
@@ -155,12 +152,6 @@ def _turns_taken(message: Message, groups: Groups, several: float) -> Floats:
             [starts[0] / len(odds) if starts else 0],
         ]
     )
-
-
-def _odds(likely: Floats) -> Floats:
-    cut = likely.astype(np.float64).clip(_CLIP, 1 - _CLIP)
-    found: Floats = np.log(cut / (1 - cut))
-    return found
 
 
 def _named(groups: Groups, heard: Mapping[str, Floats], several: float) -> Floats:
@@ -252,6 +243,10 @@ class Chosen:
     doubt: tuple[float, float]
 
 
+#: Where there is but one way.
+FIRST: Final = Chosen(0, (SURE, SURE))
+
+
 def best(ranking: Decision, choice: Choice) -> Chosen:
     """Which way is likeliest right, of equals the first.
 
@@ -287,7 +282,7 @@ def learn_ranking(
     wanted = np.repeat(np.asarray([1, 0]), len(above))
     features = np.concatenate([above, -above])
     return fit_softmax(
-        RIGHT, features, wanted, _STRENGTH, seed=seed, weights=np.concatenate([*counted] * 2)
+        YES_OR_NO, features, wanted, _STRENGTH, seed=seed, weights=np.concatenate([*counted] * 2)
     )
 
 
@@ -303,7 +298,7 @@ def learn_choice(
 
     *blocks* is the block of files that each message is from; for the rest see ``learn_ranking``.
     """
-    chosen = [Chosen(0, (SURE, SURE))] * len(choices)
+    chosen = [FIRST] * len(choices)
     for block in np.unique(blocks):
         rest = np.flatnonzero(blocks != block).tolist()
         ranking = learn_ranking(

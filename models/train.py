@@ -21,7 +21,7 @@ from models.evidence import Evidence, gather
 from models.features import Bools, Floats, Ints
 from models.heads import COUNTS, MARKS, Heads, Scores, fit_heads, score
 from models.targets import CALLS_FOR, count_targets, signals_of, targets_of
-from models.turning import YES_OR_NO, Turning, turned
+from models.turning import Turning, turned
 from models.views import View, pair_groups
 from triage.labels import AGREEMENTS, CODE_SETS, KINDS, NOTIFICATIONS, RISKS, STAGES
 from triage.records import Request
@@ -29,8 +29,8 @@ from triage.records import Request
 #: Files are left out in so many blocks when the decisions' scores are made.
 BLOCKS: Final = 4
 _FLAG_LABELS: Final = {
-    "alternatives_requested": YES_OR_NO,
-    "guarantee_asked": YES_OR_NO,
+    "alternatives_requested": d.YES_OR_NO,
+    "guarantee_asked": d.YES_OR_NO,
     "risk": RISKS,
     "client_agreement": AGREEMENTS,
 }
@@ -239,7 +239,7 @@ class _Class:
         features = d.count_features(self.evidence)
         wanted = self.counts.astype(np.int64)
         found = {
-            name: self._fit(YES_OR_NO, features, wanted[:, column])
+            name: self._fit(d.YES_OR_NO, features, wanted[:, column])
             for column, name in enumerate(COUNTS)
         }
         return {name: pair[0] for name, pair in found.items()}, {
@@ -250,7 +250,7 @@ class _Class:
         """The decision whether *kind* is right, from what was said of rows left out."""
         right = (kind.argmax(axis=1) == self._kinds()).astype(np.int64)
         features = d.sure_features(kind, count, self.evidence)
-        return self._fit(YES_OR_NO, features, right)[0]
+        return self._fit(d.YES_OR_NO, features, right)[0]
 
     def _fit(
         self,
@@ -337,7 +337,7 @@ def _learn_codes(class_: _Class, name: str, reliability: Floats) -> tuple[d.Deci
     held = np.asarray([[c in getattr(class_.requests[i], name) for c in codes] for i in asked])
     weights = class_.weights[asked]
     decision = d.fit_softmax(
-        YES_OR_NO,
+        d.YES_OR_NO,
         features.reshape(-1, features.shape[-1]),
         held.reshape(-1).astype(np.int64),
         _CODE_STRENGTH,

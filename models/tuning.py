@@ -113,6 +113,14 @@ def _in_common(abouts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _mean_readout(readouts: Sequence[Readout]) -> Readout:
+    """Raises CorpusError where they say different things, as tunings of two programs may."""
+    sizes = [{name: len(bias) for name, bias in each.bias.items()} for each in readouts]
+    if other := {name for each in sizes for name, _ in each.items() ^ sizes[0].items()}:
+        raise CorpusError(
+            f"these tunings have no mean: of {', '.join(sorted(other))} they tell different things;"
+            " tune both with one program"
+        )
+
     def mean(arrays: Iterable[Floats]) -> Floats:
         found: Floats = np.mean(list(arrays), axis=0, dtype=np.float32)
         return found

@@ -14,17 +14,16 @@ from typing import Final
 import numpy as np
 
 from models.corpus import Example
-from models.decisions import Decision, fit_decision
-from models.encoder import Hear, margins
+from models.decisions import YES_OR_NO, Decision, fit_decision
+from models.encoder import Hear, as_it_is, margins
 from models.features import Floats, Ints
 from models.heads import SPLITS
-from models.splits import ASKS, SURE, Message, best, choice_among, ways
+from models.splits import ASKS, FIRST, Message, best, choice_among, ways
 from models.targets import turn_targets
 from models.views import View
 from triage.grouping import group
 from triage.turns import OPENINGS, Turns, openings
 
-YES_OR_NO: Final = ("false", "true")
 #: Without a ranking a message is split from here on: the decision learned from supplements, where
 #: several requests in a message are far commoner than in mail (docs/decisions.md).
 _LIKELY: Final = 0.7
@@ -46,27 +45,27 @@ class Turning:
 def turned(
     turning: Turning, view: View, said: Mapping[str, Floats], hear: Hear
 ) -> tuple[View, Mapping[str, Floats]]:
-    """*view* split as *turning* finds likeliest, and how much it doubts that, as a further head.
+    """*view* split as *turning* finds likeliest, and what is said of its requests, logits by head.
 
-    *said* is what the transformer says of its sentences, logits by head, and *hear* what it would
-    say of requests.
+    *said* is what the transformer says of its sentences and *hear* what it would say of requests.
+    How much the split is in doubt is a further head where there is a ranking.
     """
     if turning.ranking is None and len(view.groups) > 1:
-        return view, {}
+        return as_it_is(view, said, hear)
     noticed = noticed_in(view)
     features = turn_features(said, noticed)
     decisions = (turning.opens, turning.many)
     found = [np.exp(decision.log_probabilities(features)[:, 1]) for decision in decisions]
     if turning.ranking is None:
-        return _split(view, *found), {}
+        return as_it_is(_split(view, *found), said, hear)
     message = Message(view, said, noticed, np.stack(found, axis=1))
     tried = ways(message)
-    if len(tried) == 1:
-        return view, doubted(view, (SURE, SURE))
-    choice = choice_among(message, tried, [hear(groups) for groups in tried])
-    chosen = best(turning.ranking, choice)
+    heard = [hear(groups) for groups in tried]
+    chosen = FIRST
+    if len(tried) > 1:
+        chosen = best(turning.ranking, choice_among(message, tried, heard))
     split = replace(view, groups=tried[chosen.place])
-    return split, doubted(split, chosen.doubt)
+    return split, {**heard[chosen.place], **doubted(split, chosen.doubt)}
 
 
 def doubted(view: View, doubt: tuple[float, float]) -> dict[str, Floats]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from models.corpus import Example, Quotes, email_of
-from models.decisions import Decision
+from models.decisions import YES_OR_NO, Decision
 from models.encoder import OF_REQUESTS, OF_SENTENCES
-from models.turning import YES_OR_NO, Turning, noticed_in, turn_features
+from models.turning import Turning, noticed_in, turn_features
 from models.views import View, load_language, look
 from triage.records import Request
 

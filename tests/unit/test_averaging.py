@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,20 @@ def test_tunings_that_saw_what_another_left_out_are_refused(tmp_path, other):
         average(folders, tmp_path / "mean")
 
     assert not (tmp_path / "mean").exists()
+
+
+def test_tunings_that_tell_different_things_are_refused_by_name(tmp_path):
+    folders = [tuning(tmp_path / "one", FILES), tuning(tmp_path / "two", FILES)]
+    older = readout_from((folders[0] / "readout.npz").read_bytes())
+    fewer = replace(
+        older,
+        weights={name: weights[:, :1] for name, weights in older.weights.items()},
+        bias={name: bias[:1] for name, bias in older.bias.items()},
+    )
+    (folders[0] / "readout.npz").write_bytes(readout_bytes(fewer))
+
+    with pytest.raises(CorpusError, match="no mean: of kind they tell different things"):
+        average(folders, tmp_path / "mean")
 
 
 def test_one_tuning_has_no_mean_and_the_command_says_so(tmp_path):

@@ -7,11 +7,10 @@ import pytest
 from turning_mail import at, everywhere, example, hear, view_of
 
 from models.corpus import load_corpus
-from models.decisions import Decision
+from models.decisions import YES_OR_NO, Decision
 from models.reading import load_reader
 from models.registry import RELEASED, load, promoted
 from models.splits import (
-    RIGHT,
     SURE,
     Choice,
     Chosen,
@@ -120,7 +119,9 @@ def test_what_sets_right_ways_apart_from_wrong_ones_of_the_same_message_is_learn
 
 
 def ranking_by_first() -> Decision:
-    return Decision(RIGHT, np.asarray([[-1, 1], [0, 0]], np.float32) / 2, np.zeros(2, np.float32))
+    return Decision(
+        YES_OR_NO, np.asarray([[-1, 1], [0, 0]], np.float32) / 2, np.zeros(2, np.float32)
+    )
 
 
 def test_of_ways_that_are_as_good_that_of_the_rules_stands():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from turning_mail import at, everywhere, example, view_of
+from turning_mail import at, everywhere, example, hear, view_of
 
 from models.corpus import Quotes
 from models.encoder import OF_SENTENCES
@@ -164,16 +164,12 @@ def test_a_subject_that_counts_is_noticed_in_every_sentence():
     assert "the subject tells of several" not in noticed("Cancel HT-204518.", "Cancel", "Sunday")
 
 
-def never_asked(_groups):
-    pytest.fail("without a ranking nobody asks what would be said of requests")
-
-
 def test_where_the_rules_see_one_request_what_was_learned_may_see_more():
     view = view_of("Jess wants EMDR and I do not offer it. Dean is off to Bali, so we end.")
     turning, said = everywhere(view)
 
     assert len(view.groups) == 1
-    assert len(turned(turning, view, said, never_asked)[0].groups) == 2
+    assert len(turned(turning, view, said, hear)[0].groups) == 2
 
 
 def test_where_the_rules_see_several_requests_their_split_stands():
@@ -181,7 +177,7 @@ def test_where_the_rules_see_several_requests_their_split_stands():
     turning, said = everywhere(view)
 
     assert len(view.groups) == 2
-    assert turned(turning, view, said, never_asked) == (view, {})
+    assert turned(turning, view, said, hear)[0] is view
 
 
 def test_where_messages_turn_is_learned_and_told_of_messages_unseen():
@@ -200,7 +196,7 @@ def test_where_messages_turn_is_learned_and_told_of_messages_unseen():
     turning, messages = learn_turns(examples, views, silent, np.arange(8) // 2, seed=0)
 
     assert turning.ranking is None
-    assert len(turned(turning, seen, silent[0], never_asked)[0].groups) == 2
+    assert len(turned(turning, seen, silent[0], hear)[0].groups) == 2
     assert [message.view for message in messages] == views
     likely = messages[0].likely[:, 0]
     assert likely.argmax() == at(seen, "Dean is off")
