@@ -34,6 +34,7 @@ def test_a_client_is_known_by_the_name_written(text, name):
         "I work in Harrogate and use CBT and EMDR.",
         "Please cancel it before my 3pm.",
         "She lives with ms and pain, and mr right is nowhere to be seen.",
+        "my supervisor mrs hale says i should ask you",
         "I shall be back in the New Year.",
         "Bonjour, I see people in a room for Luton and for Kettering, and it is about Parkinson's.",
     ],

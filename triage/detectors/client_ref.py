@@ -27,6 +27,8 @@ _TITLED = re.compile(
 _TITLED_HASTILY = re.compile(
     r"\b(?:mr|mrs|ms|mx)\b\.? ([^\W\d_](?:[\w-]|'(?!s\b)){2,})", re.IGNORECASE
 )
+#: A greeting of the reader is over: who is named next is somebody else.
+_GREETED = re.compile(r"\b(?:hi|hiya|hello|hey|morning|afternoon|evening), *$")
 _NAMED = re.compile(
     rf"(?<![\w@/.'-])(?:[A-Z]\. )?(?:{_WORD})(?: (?:[A-Z]\.?(?![\w'])"
     rf"|(?:{_WORD})(?:-(?:{_WORD}))*))?(?![\w@])"
@@ -169,10 +171,7 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
         if len(key) > 1 and (key in known.not_names or key in known.openers):
             continue
         taken.append(m.span())
-        led = text[max(0, m.start() - 22) : m.start()].lower()
-        is_other = any(w in known.other_people for w in re.findall(r"[a-z]+", led)[-1:])
-        doctor = m[0].startswith(("Dr", "Prof"))
-        yield _Seen(part, *m.span(), m[0].strip(), -3.0 if is_other else (1.0 if doctor else 2.5))
+        yield _Seen(part, *m.span(), m[0].strip(), _weight_of_titled(text, m, known))
     yield from _titled_hastily(text, part, taken, known)
     for m in _SAID_INITIALS.finditer(text):
         taken.append(m.span(1))
@@ -193,9 +192,18 @@ def _titled_hastily(
     for m in _TITLED_HASTILY.finditer(text):
         name = m[1].lower()
         free = not any(m.start() < last and first < m.end() for first, last in taken)
-        if free and name not in known.common | known.not_names | known.openers:
+        no_name = any(name in words for words in (known.common, known.not_names, known.openers))
+        if free and not no_name:
             taken.append(m.span())
-            yield _Seen(part, *m.span(), m[0], 2.5)
+            yield _Seen(part, *m.span(), m[0], _weight_of_titled(text, m, known))
+
+
+def _weight_of_titled(text: str, m: re.Match[str], known: _Known) -> float:
+    before = text[max(0, m.start() - 22) : m.start()].lower()
+    led = re.findall(r"[a-z]+", before)[-1:]
+    if any(word in known.other_people for word in led) and not _GREETED.search(before):
+        return -3.0
+    return 1.0 if m[0].startswith(("Dr", "Prof")) else 2.5
 
 
 def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _Seen | None:
