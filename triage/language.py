@@ -305,7 +305,10 @@ def _listed(lists: Mapping[str, Any]) -> list[str]:
 def _name_words(
     lexicon: Mapping[str, Any], patterns: Mapping[str, Any]
 ) -> Mapping[str, frozenset[str]]:
-    """Words that are no names, by why: ``patterns/names.toml``, and "common" for everyday ones."""
+    """Words that are no names, by why: ``patterns/names.toml``, and "common" for everyday ones.
+
+    "given" are those that are first names wherever they stand.
+    """
     common = set(patterns.get("common_words", {}).get("words", "").split())
     for phrases in _phrase_table(lexicon, {}).values():
         for phrase in phrases:
@@ -315,6 +318,7 @@ def _name_words(
         dict.fromkeys(("not_names", "seldom_names", "openers", "other_people"), frozenset())
         | words
         | {"common": frozenset(common)}
+        | {"given": frozenset(patterns.get("given_names", {}).get("names", "").split())}
     )
 
 

@@ -27,6 +27,10 @@ _TITLED = re.compile(
 _TITLED_HASTILY = re.compile(
     r"\b(?:mr|mrs|ms|mx)\b\.? ([^\W\d_](?:[\w-]|'(?!s\b)){2,})", re.IGNORECASE
 )
+#: "ruby tues 5pm", "KAT R IS OFF": whether it is a first name the list tells.
+_NAMED_HASTILY = re.compile(
+    r"(?<![\w@/.'-])([^\W\d_]{3,})(?:(?: [b-hj-mo-tvz])(?![\w']))?(?![\w@]|'[^s\W])", re.IGNORECASE
+)
 #: A greeting of the reader is over: who is named next is somebody else.
 _GREETED = re.compile(r"\b(?:hi|hiya|hello|hey|morning|afternoon|evening), *$")
 _NAMED = re.compile(
@@ -71,6 +75,8 @@ _FOLLOWS = re.compile(
 )
 _PLACE = re.compile(r"\b(?:in|at|near|via|on|round|around|into|outside|to) $", re.IGNORECASE)
 _ENOUGH: Final = 0.9
+#: What being in the list of first names counts for where no capital tells a name.
+_LISTED: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,10 @@ class _Known:
     not_names: frozenset[str]
     seldom_names: frozenset[str]  # a surname at best
     common: frozenset[str]  # everyday words
+    given: frozenset[str]  # first names, whatever letters they are written in
     openers: frozenset[str]
     other_people: frozenset[str]
-    lower: frozenset[str]  # words that the message also writes small
+    lower: frozenset[str]  # words that the message also writes small, but first names
     endings: frozenset[str]  # the names that sign it
 
     @classmethod
@@ -124,13 +131,16 @@ class _Known:
         )
         own = re.findall(r"[a-zà-ÿĀ-ɏ'-]{3,}", f"{sender} {reading.email.signature[:60]}".lower())
         text = reading.folded["new_text"].text
+        not_names = words["not_names"] | frozenset(own)
+        given = words["given"] - not_names
         return cls(
-            words["not_names"] | frozenset(own),
+            not_names,
             words["seldom_names"],
             words["common"],
+            given,
             words["openers"],
             words["other_people"],
-            frozenset(re.findall(r"(?<![\w'])[a-zà-ÿĀ-ɏ]{3,}", text)),
+            frozenset(re.findall(r"(?<![\w'])[a-zà-ÿĀ-ɏ]{3,}", text)) - given,
             frozenset(_endings(text)),
         )
 
@@ -165,6 +175,7 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
     taken: list[tuple[int, int]] = []
     if text.isupper() or not text:
         yield from _titled_hastily(text, part, taken, known)
+        yield from _named_hastily(text, part, taken, known)
         return
     for m in _TITLED.finditer(text):
         key = _key(m[0])
@@ -184,6 +195,28 @@ def _in_part(reading: Reading, part: Part, known: _Known) -> Iterator[_Seen]:
             if seen is not None:
                 taken.append((seen.first, seen.last))
                 yield seen
+    yield from _named_hastily(text, part, taken, known)
+
+
+def _named_hastily(
+    text: str, part: Part, taken: list[tuple[int, int]], known: _Known
+) -> Iterator[_Seen]:
+    """First names that capitals do not tell, in small letters or in a message all in capitals."""
+    shouted = text.isupper()
+    for m in _NAMED_HASTILY.finditer(text):
+        name, first, last = m[1].lower(), m.start(), m.end()
+        if _is_genitive(name, known):  # "arnies 5pm"
+            name, last = name[:-1], m.end(1) - 1
+        if name not in known.given or not (shouted or m[1].islower()):
+            continue
+        if any(first < end and start < last for start, end in taken):
+            continue
+        weight = -1.0
+        if not _is_somebody_else(_before(text, first), known):
+            opens, signs = _opens(text, first), name in known.endings
+            weight = _weight_where_it_stands(text, part, first, last, opens=opens, signs=signs)
+            weight += 0.0 if signs else _LISTED
+        yield _Seen(part, first, last, text[first:last], weight)
 
 
 def _titled_hastily(
@@ -209,10 +242,7 @@ def _weight_of_titled(text: str, m: re.Match[str], known: _Known) -> float:
 def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _Seen | None:
     words = m[0].split(" ")
     first, last = m.span()
-    opens = (
-        re.search(r"(?:^|[\n.!?:]\s*|^\W*)[\W\d]*$", text[max(0, first - 4) : first]) is not None
-        or first == 0
-    )
+    opens = _opens(text, first)
     while words and (_is_no_name(words[0], known, opens=opens)):
         first += len(words[0]) + 1
         words, opens = words[1:], False
@@ -223,34 +253,68 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
         words = words[:-1]
     if not words or first >= last:
         return None
-    before, after = text[max(0, first - 24) : first], text[last : last + 14]
-    before = before.rsplit("\n", 1)[-1]
-    led = re.findall(r"[a-z]+", before.lower())[-1:]
-    if any(w in known.other_people for w in led) or _PLACE.search(before):
-        return _Seen(part, first, last, " ".join(words), -1.0)
+    before = _before(text, first)
     name = words[0].lower()
+    if _is_genitive(name, known) and not re.search(r"\bthe $", before, re.IGNORECASE):
+        name, last = name[:-1], last - 1  # "Elizabeths 9am", but "the Martins"
+    named = text[first:last]
+    if _is_somebody_else(before, known):
+        return _Seen(part, first, last, named, -1.0)
     alone = len(words) == 1 and name.strip(".") in known.seldom_names
     if alone or (name in known.common and (opens or not _LEADS.search(before))):
         return None
-    weight = 0.0 if name in known.endings else 0.4
+    weight = _weight_where_it_stands(
+        text, part, first, last, opens=opens, signs=name in known.endings
+    )
+    return _Seen(part, first, last, named, weight)
+
+
+def _before(text: str, first: int) -> str:
+    return text[max(0, first - 24) : first].rsplit("\n", 1)[-1]
+
+
+def _opens(text: str, first: int) -> bool:
+    before = text[max(0, first - 4) : first]
+    return first == 0 or re.search(r"(?:^|[\n.!?:]\s*|^\W*)[\W\d]*$", before) is not None
+
+
+def _is_somebody_else(before: str, known: _Known) -> bool:
+    led = re.findall(r"[a-z]+", before.lower())[-1:]
+    return any(w in known.other_people for w in led) or _PLACE.search(before) is not None
+
+
+def _weight_where_it_stands(
+    text: str, part: Part, first: int, last: int, *, opens: bool, signs: bool
+) -> float:
+    weight = 0.0 if signs else 0.4
+    follows = _FOLLOWS.match(text[last : last + 14]) is not None
     if opens:
-        weight += 0.8 if _FOLLOWS.match(after) else -0.4
+        weight += 0.8 if follows else -0.4
     else:
-        weight += 1.2 * bool(_LEADS.search(before)) + 0.6 * bool(_FOLLOWS.match(after))
-    if len(words) > 1 and len(words[1].strip(".")) == 1:
+        weight += 1.2 * bool(_LEADS.search(_before(text, first))) + 0.6 * follows
+    if re.search(r"\w \w\.?$", text[first:last]):
         weight += 1.2  # "Sarah M"
-    if part == "subject":
-        weight *= 0.8
-    return _Seen(part, first, last, " ".join(words), weight)
+    return weight * 0.8 if part == "subject" else weight
+
+
+def _is_genitive(name: str, known: _Known) -> bool:
+    """Whether it is a first name and an "s" whose apostrophe was not typed."""
+    is_word = name in known.given or name in known.common or name in known.openers
+    return name.endswith("s") and name[:-1] in known.given and not is_word
 
 
 def _is_no_name(word: str, known: _Known, *, opens: bool) -> bool:
     lowered = word.lower().strip(".")
     if lowered in known.not_names or lowered in known.openers or lowered in known.lower:
         return True
+    if lowered.startswith(_TENS):  # "Eighty-four, and lost his wife"
+        return True
     return lowered.endswith(_NO_NAME_ENDINGS) or (opens and lowered.endswith("ly"))
 
 
+_TENS: Final = (
+    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"
+)  # fmt: skip
 _NO_NAME_ENDINGS: Final = ("'s", "'t", "'ve", "'ll", "'d", "'re", "'m", "days")
 
 
