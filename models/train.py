@@ -7,6 +7,7 @@ their probabilities hold for mail that is new.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -118,7 +119,20 @@ class Tuned:
 def learn_heads(lesson: Lesson, *, seed: int) -> Heads:
     """Fit the heads on all of *lesson*."""
     targets = targets_of(lesson.examples, lesson.views, lesson.bank)
-    return fit_heads(lesson.views, [s.text for s in lesson.bank], targets, seed=seed)
+    with _one_thread():
+        return fit_heads(lesson.views, [s.text for s in lesson.bank], targets, seed=seed)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Linear algebra in one thread, beside which others would mostly wait.
+
+    On two cores that were busy already a second thread made learning take 2.5 times the work. And
+    the same sums in the same order give the same weights on any number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 def blocks_of(files: Sequence[str], blocks: int = BLOCKS) -> list[tuple[str, ...]]:
@@ -162,6 +176,11 @@ def train(
 
 def learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], *, seed: int) -> d.Decisions:
     """Fit all decisions on messages with the scores of heads that had not seen them."""
+    with _one_thread():
+        return _learn_decisions(unseen, seed)
+
+
+def _learn_decisions(unseen: Sequence[tuple[Lesson, Scores]], seed: int) -> d.Decisions:
     class_ = _Class.of(unseen, seed)
     kind, kind_unseen = class_.learn_kind()
     count, count_unseen = class_.learn_count()
