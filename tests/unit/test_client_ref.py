@@ -23,6 +23,7 @@ from reading_mail import values
         ("pls cancel rubys 5pm she knows", "ruby"),
         ("CANCEL ARNIE ON THURSDAY, HE KNOWS", "ARNIE"),
         ("Ive told Elizabeths mother and shes fine, Elizabeths 9am can go.", "Elizabeth"),
+        ("I have told Peters Doyle that I can't go on.", "Peters Doyle"),
         ("I have told Mr Sutton that I can't go on.", "Mr Sutton"),
         ("I have told Hazel Parkinson that I can't go on.", "Hazel Parkinson"),
     ],

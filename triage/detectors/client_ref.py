@@ -255,8 +255,9 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
         return None
     before = _before(text, first)
     name = words[0].lower()
-    if _is_genitive(name, known) and not re.search(r"\bthe $", before, re.IGNORECASE):
-        name, last = name[:-1], last - 1  # "Elizabeths 9am", but "the Martins"
+    family = re.search(r"\bthe $", before, re.IGNORECASE) is not None  # "the Martins"
+    if len(words) == 1 and _is_genitive(name, known) and not family:
+        name, last = name[:-1], last - 1  # "Elizabeths 9am"
     named = text[first:last]
     if _is_somebody_else(before, known):
         return _Seen(part, first, last, named, -1.0)
