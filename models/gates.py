@@ -40,7 +40,7 @@ MAIN: Final = tuple(name for name in AIMS if name != "kind_ece")
 #: Not more than the champion on the same messages, not even by chance.
 NEVER_MORE: Final = ("false_clear", "urgent_missed")
 #: Endings that mean nothing; an answer that changes with one of them hangs on the wrong words.
-ENDINGS: Final = ("", "\n\nSent from my phone", "\n\nOur ref: QX TEAPOT 17")
+ENDINGS: Final = ("", "\n\nSent from my phone", "\n\nOur ref: QX TEAPOT 17", "\n\nQX TEAPOT 17")
 
 
 @dataclass(frozen=True, slots=True)

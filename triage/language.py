@@ -260,7 +260,7 @@ def sentences_of(email: Email) -> tuple[Sentence, ...]:
 
 def _sentences(part: Part, plain: Folded, base: int) -> list[Sentence]:
     """The sentences of one part, numbered from *base* on."""
-    bounds = [(a, b) for a, b in split(plain.text) if not _DEVICE.match(plain.text[a:b])]
+    bounds = [(a, b) for a, b in split(plain.text) if not _NOBODYS.match(plain.text[a:b])]
     found = []
     for number, (first, last) in enumerate(bounds, start=base):
         start, end = plain.place(first, last)
@@ -269,9 +269,12 @@ def _sentences(part: Part, plain: Folded, base: int) -> list[Sentence]:
     return found
 
 
-#: A telephone's line, where nobody cut it off as a signature: "sent" there tells of no message.
-_DEVICE: Final = re.compile(
-    r"\W{0,3}(?:sent from (?:my )?\w[\w .+-]{0,40}|get outlook for \w+.{0,60})[.!]?\s*$",
+#: Lines that a telephone or a letterhead wrote, where nobody cut them off as a signature: "sent"
+#: tells of no message there, and "Our ref: QX/17" asks for nothing. What may be an id stays.
+_NOBODYS: Final = re.compile(
+    r"\W{0,3}(?:sent from (?:my )?\w[\w .+-]{0,40}|get outlook for \w+.{0,60}"
+    r"|(?:our|your) ref(?:erence)?(?: no| number)?\.? ?:(?!.*(?:\d[ -]?){5}) ?"
+    r"(?-i:[A-Z\d][A-Z\d /.-]{1,30}|none))[.!]?\s*$",
     re.IGNORECASE,
 )
 

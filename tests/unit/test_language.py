@@ -1,5 +1,6 @@
 """Folding, sentences and phrases: what every rule stands on."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reading_mail import groups, language, mail, noticed, read
@@ -119,3 +120,20 @@ def test_a_very_long_message_is_read_in_bounded_time():
     text = "HT-204518 Monday 9am 204519 no not Thursday 4pm Imogen " * 20_000
 
     assert groups(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("Our ref: QX TEAPOT 17", False),
+        ("Your ref: LP/AD/22", False),
+        ("Sent from my phone", False),
+        ("Your ref: HT-204518", True),
+        ("Your ref: 204518", True),
+        ("Our ref: please cancel Dan too", True),
+    ],
+)
+def test_a_line_of_a_letterhead_or_telephone_is_nobodys_words_but_an_id_is(line, kept):
+    text = f"Please cancel.\n\n{line}"
+
+    assert sentences(text) == ["Please cancel.", *([line] if kept else [])]
