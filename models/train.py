@@ -44,7 +44,7 @@ _SUPPLEMENT: Final = 0.5
 #: taken as told weighs as much as ten asked about in vain, and one in a hundred is the most that is
 #: wanted: on left-out files it is one in 250 from here on, on the harder supplements two in 100
 #: (the table is in docs/understanding.md).
-_CLEAR: Final = 0.94
+_CLEAR: Final = 0.9
 #: A cancellation, referral or note has a reason; the likeliest is given from this probability on.
 _ANY_REASON: Final = 0.2
 
