@@ -116,14 +116,16 @@ def _report(examples: Sequence[Example], evaluation: Evaluation) -> Report:
 
 
 def wilson(hits: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), which stays within 0..1."""
+    """The 95 % interval of a share (Wilson 1927), which stays within 0..1 and holds the share."""
     if not count:
         return 0.0, 1.0
     z = 1.96
     share, square = hits / count, z * z / count
     middle = share + square / 2
     wide = z * ((share * (1 - share) + square / 4) / count) ** 0.5
-    return max((middle - wide) / (1 + square), 0.0), min((middle + wide) / (1 + square), 1.0)
+    low, high = (middle - wide) / (1 + square), (middle + wide) / (1 + square)
+    # The last digit is rounded: of 11 in 11 the upper end would be just below all of them.
+    return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
 def answers_frame(corpus: Corpus, evaluation: Evaluation, field: str = "kind") -> pd.DataFrame:

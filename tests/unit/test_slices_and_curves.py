@@ -42,6 +42,14 @@ def test_few_observations_give_a_wide_interval_that_stays_within_bounds():
     assert wilson(0, 0) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("count", range(1, 60))
+def test_an_interval_holds_the_share_that_was_seen(count):
+    for hits in range(count + 1):
+        low, high = wilson(hits, count)
+
+        assert 0 <= low <= hits / count <= high <= 1
+
+
 def test_releasing_everything_has_the_error_of_all_answers(corpus, evaluation):
     answers = answers_frame(corpus, evaluation)
 
