@@ -20,6 +20,7 @@ import numpy as np
 from models.features import Floats, Ints
 from models.heads import COUNTS, MARKS, SIGNALS, TURNS, Scores, first_rows
 from triage.labels import KINDS, NOTIFICATIONS, STAGES
+from triage.language import fold
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -55,8 +56,11 @@ _FURTHEST: Final = 3.0
 #: Said of a sentence that no window had room for.
 _SILENT: Final = -4.0
 _STRAIGHT: Final = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
-#: What keyboards and mail programs write in English mail.
-_ORDINARY: Final = re.compile(r"[\x00-\x7f\xa0-\xac\xae-\u024f\u2010-\u2027\u2030-\u2044\u20ac]*")
+#: What keyboards and mail programs write in English mail; not what stands for two letters.
+_ORDINARY: Final = re.compile(
+    r"[\x00-\x7f\xa0-\xac\xae-\u0131\u0134-\u01c3\u01cd-\u01f0\u01f4-\u024f"
+    r"\u2010-\u2027\u2030-\u2044\u20ac]*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
     """The message in windows; nearly all have one."""
     email = view.reading.email
     sentences = view.reading.sentences
-    texts = [_legible(getattr(email, s.part)[s.start : s.end], s.text) for s in sentences]
+    texts = [_legible(getattr(email, s.part)[s.start : s.end]) for s in sentences]
     pieces = [e.ids[:_BREATH] for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     windows = []
     numbers, owners = [_START], [-1]
@@ -157,13 +161,20 @@ def windows_of(tokenizer: Tokenizer, view: View) -> list[Tokens]:
     return windows
 
 
-def _legible(written: str, folded: str) -> str:
-    """The sentence as written, or folded where it holds letters that are not what they look like.
+def _legible(written: str) -> str:
+    """The sentence as written, but for letters that are not what they look like: those are folded.
 
-    Curly quotes are straightened either way: they say nothing, and few messages to learn from have
-    them.
+    So a disguise leaves the network the very words it had before. Dashes and bullets stay as in
+    the messages it learned from; curly quotes are straightened, for few of those have them.
     """
-    return written.translate(_STRAIGHT) if _ORDINARY.fullmatch(written) else folded
+    if not _ORDINARY.fullmatch(written):
+        plain = fold(written)
+        origin = range(len(written)) if plain.origin is None else plain.origin
+        written = "".join(
+            written[at] if _ORDINARY.fullmatch(written[at]) else letter
+            for at, letter in zip(origin, plain.text, strict=True)
+        )
+    return written.translate(_STRAIGHT)
 
 
 def line_of(tokenizer: Tokenizer, text: str) -> Tokens:

@@ -3,8 +3,10 @@
 usage: python tests/measure_robustness.py [--fast] [--messages N] [--release VERSION] [--json]
 
 A sample of the corpora, the same every time, is read as it is and in each of ``disguises``. What
-counts as less safe stands in ``SAFETY``. A release was trained on these messages: it is surer of
-them than of new ones, so the rates are those of a reader who knows what it reads.
+counts as less safe stands in ``SAFETY``. "harm" counts those that in the same field are less safe
+than the label too: where the label says "informed" and only the disguised message is read so,
+nobody is hurt. A release was trained on these messages: it is surer of them than of new ones, so
+the rates are those of a reader who knows what it reads.
 """
 
 import argparse
@@ -19,10 +21,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from disguises import DISGUISES  # noqa: E402 - found through the line above
 
-from models.corpus import load_corpus  # noqa: E402
+from models.corpus import Example, load_corpus  # noqa: E402
 from models.measures import pair  # noqa: E402
 from models.reading import Reader, load_reader  # noqa: E402
-from triage.records import Email, Request  # noqa: E402
+from triage.records import Request  # noqa: E402
 
 #: How safe each answer is: what the team then does. To fall is to be read less safely.
 SAFETY: Mapping[str, Mapping[str, int]] = {
@@ -64,26 +66,29 @@ def less_safe(before: Sequence[Request], after: Sequence[Request]) -> Iterator[s
                 yield field
 
 
-def sample(messages: int) -> list[Email]:
+def sample(messages: int) -> list[Example]:
     """So many messages of all corpus files, the same ones every time."""
-    examples = load_corpus().examples
-    return [e.email for e in random.Random(20261122).sample(examples, messages)]
+    return random.Random(20261122).sample(load_corpus().examples, messages)
 
 
 def flips(
-    reader: Reader, emails: Sequence[Email], names: Sequence[str] = tuple(DISGUISES)
+    reader: Reader, examples: Sequence[Example], names: Sequence[str] = tuple(DISGUISES)
 ) -> dict[str, Counter[str]]:
-    """For each disguise, how many messages are read less safely, by field; "any" once for each."""
-    plain = reader.read(emails)
+    """For each disguise, how many messages are read less safely, by field; "any" once for each.
+
+    "harm" is how many of them are less safe than their label as well.
+    """
+    plain = reader.read([example.email for example in examples])
     found = {}
     for name in names:
         rng = random.Random(name)
-        read = reader.read([DISGUISES[name](email, rng) for email in emails])
+        read = reader.read([DISGUISES[name](example.email, rng) for example in examples])
         counts: Counter[str] = Counter()
-        for before, after in zip(plain, read, strict=True):
+        for example, before, after in zip(examples, plain, read, strict=True):
             fields = set(less_safe(before, after))
             counts.update(fields)
             counts["any"] += bool(fields)
+            counts["harm"] += bool(fields & set(less_safe(example.requests, after)))
         found[name] = counts
     return found
 
@@ -100,7 +105,7 @@ def main() -> None:
     if chosen.json:
         lines = [json.dumps({"messages": chosen.messages, "less_safe": found}, indent=1)]
     else:
-        fields = ("any", *SAFETY, "session_ids")
+        fields = ("any", "harm", *SAFETY, "session_ids")
         lines = [f"{chosen.messages} messages, read by {reader.version}; less safe in\n"]
         lines += [f"{'':40}" + "".join(f"{field:>21}" for field in fields)]
         for name, counts in found.items():

@@ -29,13 +29,14 @@ _LOOKALIKES = dict(
         strict=True,
     )
 )
-#: Less alike: Latin only in a word that by now has Latin letters too.
+#: Less alike: Latin in a word that by now has Latin letters too, or has none but these.
 _MAYBE_LATIN = str.maketrans(
     "кмтпгвьїӏԛԝѵѡαειϊίκνρστυχγηωμϲϳϹͿօսցհզɑɡıɩʏᴏᴄᴜᴠᴡᴢѐё",
     "kmtnrbbilqwvwaeiiikvpotuxynwucjCJoughqagiiyocuvwzee",
 )
 _MIXED_WORD = re.compile(
-    r"(?=[\w'-]*[a-zA-Z0-9])[\w'-]*[\u0250-\u058f\u1d00-\u1d7fı][\w'-]*|\b[αι]\b"
+    r"(?=[\w'-]*[a-zA-Z0-9])[\w'-]*[\u0250-\u058f\u1d00-\u1d7fı][\w'-]*"
+    rf"|\b[{''.join(map(chr, _MAYBE_LATIN))}]+\b"
 )
 _PLAIN = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
 _PLAIN |= {"„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "…": ".", "\t": " "}

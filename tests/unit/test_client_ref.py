@@ -32,6 +32,16 @@ def test_a_client_is_known_by_the_name_written(text, name):
     assert values(text, "client_ref") == [name]
 
 
+def test_clients_that_head_their_lines_and_stand_in_the_subject_are_told_apart():
+    text = "Farid\nPlease cancel, he wants sessions in Farsi.\n\nLucy\nShe stops with me on Friday."
+
+    assert values(text, "client_ref", subject="Farid and Lucy") == ["Farid", "Lucy"]
+
+
+def test_a_first_name_alone_in_the_subject_is_the_client():
+    assert values("He knows.", "client_ref", subject="Ending w/ Barnaby") == ["Barnaby"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,9 +1,12 @@
 """The transformer: what it is given to read, and what is made of its states."""
 
+import random
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from disguises import UNSEEN
 
 from models.corpus import load_corpus
 from models.encoder import (
@@ -34,8 +37,12 @@ def examples():
 
 
 @pytest.fixture(scope="module")
-def views(examples):
-    language = load_language()
+def language():
+    return load_language()
+
+
+@pytest.fixture(scope="module")
+def views(examples, language):
     return [look(language, example.email) for example in examples[:12]]
 
 
@@ -49,6 +56,30 @@ def encoder():
 @pytest.fixture(scope="module")
 def tokenizer():
     return open_tokenizer((RELEASED / promoted() / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+LETTERS = (
+    "zero width", "zero width joiner", "soft hyphens", "bidi marks", "bidi overrides",
+    "Cyrillic look-alikes", "Greek look-alikes", "full width", "mathematical letters",
+    "ligatures", "no-break spaces", "narrow spaces", "decomposed accents", "curly quotes",
+    "carriage returns",
+)  # fmt: skip
+TYPOGRAPHY = """Renée’s session — HT-204518 – is tomorrow… at 4½ o’clock; I’ve “told” her:
+
+• she’d like £20 back (the offer ‹of the office› was difficult)
+· naïve Łukasz, IJsbrand and I are fine with 5 °C"""
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_letters_in_disguise_are_the_same_words_to_the_network(name, language, tokenizer, examples):
+    emails = [e.email for e in examples[:12]]
+    emails += [replace(emails[0], subject="Renée – HT-204518", new_text=TYPOGRAPHY)]
+
+    for email in emails:
+        disguised = UNSEEN[name](email, random.Random(1))
+        assert disguised != email or name not in {"zero width", "full width"}
+        read = windows_of(tokenizer, look(language, disguised))
+        assert read == windows_of(tokenizer, look(language, email))
 
 
 def test_every_sentence_of_a_message_is_read_and_belongs_to_itself(tokenizer, views):

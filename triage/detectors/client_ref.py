@@ -264,9 +264,10 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
     alone = len(words) == 1 and name.strip(".") in known.seldom_names
     if alone or (name in known.common and (opens or not _LEADS.search(before))):
         return None
-    weight = _weight_where_it_stands(
-        text, part, first, last, opens=opens, signs=name in known.endings
-    )
+    signs = name in known.endings
+    weight = _weight_where_it_stands(text, part, first, last, opens=opens, signs=signs)
+    if name in known.given and not signs and (opens or part == "subject"):
+        weight += _LISTED
     return _Seen(part, first, last, named, weight)
 
 
