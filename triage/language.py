@@ -169,6 +169,14 @@ class Reading:
         text: str = getattr(self.email, part)
         return Span(part, start, end, text[start:end])
 
+    def lead(self, sentence: Sentence, span: Span) -> int:
+        """How many characters a reader sees from the start of *sentence* to *span*, in its part.
+
+        Offsets in the original would count invisible ones as well.
+        """
+        text: str = getattr(self.email, span.part)
+        return len(fold(text[sentence.start : span.start]).text)
+
     def sentence_at(self, part: Part, first: int) -> int:
         """Index of the sentence that holds folded offset *first*; 0 for a part without any."""
         base, starts = self._starts.get(part, (0, []))

@@ -138,7 +138,7 @@ def _sentence_openers(mentions: Sequence[Mention], reading: Reading, *, several:
     for m in mentions:
         if m.label == "session_ids" or (m.label == "client_ref" and several):
             if m.value not in seen and m.span.part == "new_text":
-                lead = m.span.start - reading.sentences[m.sentence].start
+                lead = reading.lead(reading.sentences[m.sentence], m.span)
                 reach = _ID_LEAD if m.label == "session_ids" else _NAME_LEAD
                 if lead <= reach or (m.label == "session_ids" and several):
                     openers.add(m.sentence)
@@ -162,7 +162,7 @@ def _opened(reading: Reading, mentions: Sequence[Mention], *, several: bool) -> 
         here = [m for s in block.sentences for m in by_sentence.get(s.index, ())]
         new_ids = [i for i in dict.fromkeys(counted_ids(here)) if i not in seen_ids]
         unaffected = [m for m in here if m.label == "session_ids" and "other_session" in m.flags]
-        name = _opening_name(block, here, seen_names, several=several)
+        name = _opening_name(reading, block, here, seen_names, several=several)
         aside = _is_aside(reading, block, several=several)
         starts = new_ids or name or aside or (block.marked and unaffected)
         if starts and not (topics and not block.marked and _continues(topics[-1], new_ids, name)):
@@ -231,7 +231,7 @@ def _continues(topic: Topic, new_ids: list[str], name: str | None) -> bool:
 
 
 def _opening_name(
-    block: _Block, here: list[Mention], seen: set[str], *, several: bool
+    reading: Reading, block: _Block, here: list[Mention], seen: set[str], *, several: bool
 ) -> str | None:
     """The new client that a block opens with, where names count as openers."""
     if not several and not block.marked:
@@ -243,10 +243,11 @@ def _opening_name(
     for m in sorted(here, key=lambda m: m.span.start):
         if m.label != "client_ref" or m.value in seen or "handle" in m.flags:
             continue
-        leads = several and block.new_paragraph and m.span.start - first.start <= 3
+        lead = reading.lead(first, m.span)
+        leads = several and block.new_paragraph and lead <= 3
         if not (block.marked or leads) and m.confidence < _SURE_NAME:
             continue
-        if m.sentence == first.index and m.span.start - first.start <= reach:
+        if m.sentence == first.index and lead <= reach:
             return m.value
         return (
             m.value if several and block.new_paragraph and m.sentence <= first.index + 1 else None

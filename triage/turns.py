@@ -208,7 +208,7 @@ def _cues(reading: Reading, mentions: Sequence[Mention]) -> Iterator[tuple[bool,
         new = [m for m in named if m.value not in seen]
         adds = _FURTHER.match(s.text) is not None
         another = _ANOTHER.search(s.text) is not None
-        first = any(m.span.start - s.start < _AT_ONCE for m in new)
+        first = any(reading.lead(s, m.span) < _AT_ONCE for m in new)
         time = any(m.label == "session_time" for m in here)
         more = bool(seen and new)
         yield (

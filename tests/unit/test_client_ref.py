@@ -26,6 +26,9 @@ from reading_mail import values
         ("I have told Peters Doyle that I can't go on.", "Peters Doyle"),
         ("I have told Mr Sutton that I can't go on.", "Mr Sutton"),
         ("I have told Hazel Parkinson that I can't go on.", "Hazel Parkinson"),
+        ("Hello, Leonie has booked twice, please cancel both.", "Leonie"),
+        ("Morning! Owen L has booked two, please cancel both.", "Owen L"),
+        ("Please find somebody else. Oscar, HT-347790, knows.", "Oscar"),
     ],
 )
 def test_a_client_is_known_by_the_name_written(text, name):
@@ -47,6 +50,8 @@ def test_a_first_name_alone_in_the_subject_is_the_client():
     [
         "Hi Priya,\nplease cancel the session on Thursday.\nThanks\nRobin",
         "My supervisor Janet says I should ask you.",
+        "Morning, Priya, can you cancel the session on Thursday?",
+        "Hello, Priya\nplease cancel the session on Thursday.",
         "I work in Harrogate and use CBT and EMDR.",
         "Please cancel it before my 3pm.",
         "She lives with ms and pain, and mr right is nowhere to be seen.",

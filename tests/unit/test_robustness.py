@@ -78,8 +78,8 @@ def test_letters_are_read_as_what_they_look_like(written, read):
 
 @pytest.mark.parametrize("name", [n for n in UNSEEN if "look-alikes" in n or n == "ligatures"])
 def test_offsets_lead_back_to_the_letters_as_written(name):
-    for email in sample(10):
-        disguised = DISGUISES[name](email, random.Random(3))
+    for example in sample(10):
+        disguised = DISGUISES[name](example.email, random.Random(3))
         folded = fold(disguised.new_text)
 
         place = folded.text.find("session")

@@ -31,8 +31,10 @@ _TITLED_HASTILY = re.compile(
 _NAMED_HASTILY = re.compile(
     r"(?<![\w@/.'-])([^\W\d_]{3,})(?:(?: [b-hj-mo-tvz])(?![\w']))?(?![\w@]|'[^s\W])", re.IGNORECASE
 )
-#: A greeting of the reader is over: who is named next is somebody else.
-_GREETED = re.compile(r"\b(?:hi|hiya|hello|hey|morning|afternoon|evening), *$")
+#: A greeting of the reader is over: who is named next may be somebody else.
+_GREETED = re.compile(
+    r"\b(?:hi|hiya|hello|hey|morning|afternoon|evening)\b[^\w\n]*[,.!][^\w\n]*$", re.IGNORECASE
+)
 _NAMED = re.compile(
     rf"(?<![\w@/.'-])(?:[A-Z]\. )?(?:{_WORD})(?: (?:[A-Z]\.?(?![\w'])"
     rf"|(?:{_WORD})(?:-(?:{_WORD}))*))?(?![\w@])"
@@ -63,16 +65,20 @@ _LEADS = re.compile(
     r"|[,(:;/-]|\")\s*\"?$",
     re.IGNORECASE,
 )
+#: What a client does.
+_DOES: Final = (
+    r"is|was|has|had|knows?|wants?|wanted|asked|asks|said|says|told|rang|replied|came|comes|needs?"
+    r"|booked|agreed|agrees|won't|isn't|hasn't|doesn't|didn't|writes|wrote|put|mentioned|turned"
+    r"|started|sees|thinks?|feels?"
+)
 _FOLLOWS = re.compile(
-    r"'s\b|'d\b|'ll\b|\"? ?[,(:;)]|\s(?:is|was|has|had|and i\b|and me\b|knows?|wants?|wanted|asked"
-    r"|asks|said|says|told|rang|replied"
-    r"|would|came|comes|needs?|booked|agreed|agrees|will|won't|isn't|hasn't|doesn't|didn't|writes"
-    r"|wrote|put|mentioned|turned"
-    r"|started|sees|thinks?|feels?|about|who|whom|whose|to|on|at|first|herself|himself|-|myself"
-    r"|does|did|might|may|can|could|should)\b"
+    rf"'s\b|'d\b|'ll\b|\"? ?[,(:;)]|\s(?:{_DOES}|and i\b|and me\b|would|will|about|who|whom|whose"
+    r"|to|on|at|first|herself|himself|-|myself|does|did|might|may|can|could|should)\b"
     r"|\s-|\.?\s*$|\.",
     re.IGNORECASE,
 )
+#: "Morning! Owen has two booked": who does something behind a greeting is not who is greeted.
+_NOT_GREETED = re.compile(rf"'s \w| (?:{_DOES})\b")
 _PLACE = re.compile(r"\b(?:in|at|near|via|on|round|around|into|outside|to) $", re.IGNORECASE)
 _ENOUGH: Final = 0.9
 #: What being in the list of first names counts for where no capital tells a name.
@@ -136,7 +142,7 @@ class _Known:
         return cls(
             not_names,
             words["seldom_names"],
-            words["common"],
+            words["common"] - given,
             given,
             words["openers"],
             words["other_people"],
@@ -259,7 +265,8 @@ def _weight_of_name(text: str, part: Part, m: re.Match[str], known: _Known) -> _
     if len(words) == 1 and _is_genitive(name, known) and not family:
         name, last = name[:-1], last - 1  # "Elizabeths 9am"
     named = text[first:last]
-    if _is_somebody_else(before, known):
+    acts = _GREETED.search(before) and _NOT_GREETED.match(text[last:])
+    if not acts and _is_somebody_else(before, known):
         return _Seen(part, first, last, named, -1.0)
     alone = len(words) == 1 and name.strip(".") in known.seldom_names
     if alone or (name in known.common and (opens or not _LEADS.search(before))):
