@@ -144,6 +144,7 @@ def test_another_session_that_stays_as_it_is_is_not_the_matter():
     [
         "HT-204518, Thursday: cancel, please. HT-204600, Friday: leave.",
         "Daisy (HT-204518) to go. Daisy's mum (HT-204600) to stay.",
+        "Daisy (HT-204518) to go. Daisy's mum (HT-204600) to stay  ",
         "HT-204518 is to be cancelled. By the way, HT-204600 the day before remains.",
         "First came HT-204600. I'm glad to see her. That one stays. Cancel HT-204518.",
         "I'm keeping 204600, it is 204518 that I cannot take.",
